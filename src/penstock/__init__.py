@@ -1,0 +1,3 @@
+"""Penstock, a self-hosted Data Ingestion Service compatible with Huawei Cloud DIS."""
+
+__version__ = "0.1.0"

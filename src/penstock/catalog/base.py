@@ -1,0 +1,128 @@
+"""Catalog: the interface of the metadata store and the rows that cross it.
+
+Owns the contract (tests/conformance/test_catalog.py holds it, each store passes it). Knows no HTTP, no log, no secrets in clear:
+what is sealed arrives sealed. Every call is atomic and durable when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from penstock.model.streams import Stream, StreamStatus, StreamType
+
+
+class CatalogError(Exception):
+    """Base of what a catalog may say instead of doing."""
+
+
+class Exists(CatalogError):
+    """A row with that name or id is there already."""
+
+
+class QuotaExceeded(CatalogError):
+    """The write would go over a quota; nothing was written."""
+
+
+class Damaged(CatalogError):
+    """A stored row fails its checksum, or the file is no catalog: names the row or the file."""
+
+
+class StreamQuota(NamedTuple):
+    """Checked in the same transaction as the insert. Counts are per project; TERMINATING streams count no more."""
+
+    streams: int
+    partitions: dict[StreamType, int]
+
+
+class Domain(msgspec.Struct, frozen=True):
+    """An account."""
+
+    domain_id: str
+    name: str
+
+
+class User(msgspec.Struct, frozen=True):
+    """An IAM user of an account. `password_hash` is argon2."""
+
+    user_id: str
+    domain_id: str
+    name: str
+    password_hash: str
+    enabled: bool = True
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A project of an account: what isolates streams."""
+
+    project_id: str
+    domain_id: str
+    name: str
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """An access key pair; the secret is sealed with the id as associated data."""
+
+    access_key: str
+    user_id: str
+    sealed_secret: bytes
+    created_ms: int
+    enabled: bool = True
+
+
+class Catalog(Protocol):
+    """Calls are made on the event loop that opened it."""
+
+    async def insert_stream(self, stream: Stream, quota: StreamQuota) -> None:
+        """Raises Exists when project and name are taken (by a stream of any status), QuotaExceeded."""
+
+    async def replace_stream(self, stream: Stream) -> None:
+        """Write a new state of a stream that exists (by `stream_id`)."""
+
+    async def remove_stream(self, stream_id: str) -> None:
+        """Forget a stream; no error when there is none."""
+
+    async def stream_by_name(self, project_id: str, name: str) -> Stream | None: ...
+
+    async def stream_by_id(self, stream_id: str) -> Stream | None: ...
+
+    async def list_streams(self, project_id: str, after: str, limit: int) -> list[Stream]:
+        """Up to `limit` streams of a project with names greater than `after`, ordered by name (code points)."""
+
+    async def count_streams(self, project_id: str) -> int:
+        """How many streams a project has, of any status."""
+
+    async def count_partitions(self, project_id: str, stream_type: StreamType) -> int:
+        """ACTIVE partitions of a project's streams of one type that are not TERMINATING."""
+
+    async def streams_in(self, status: StreamStatus | None = None) -> list[Stream]:
+        """All streams of all projects, or those in one status."""
+
+    async def insert_domain(self, domain: Domain) -> None: ...
+
+    async def insert_user(self, user: User) -> None:
+        """Raises Exists when the name is taken within the domain."""
+
+    async def insert_project(self, project: Project) -> None:
+        """Raises Exists when the id is taken, or the name within the domain."""
+
+    async def insert_access_key(self, key: AccessKey, per_user: int) -> None:
+        """Raises Exists when the id is taken, QuotaExceeded when the user has `per_user` already."""
+
+    async def domains(self) -> Sequence[Domain]: ...
+
+    async def users(self) -> Sequence[User]: ...
+
+    async def projects(self) -> Sequence[Project]: ...
+
+    async def access_keys(self) -> Sequence[AccessKey]: ...
+
+    async def secret(self, name: str, make: bytes) -> bytes:
+        """The stored (sealed) secret `name`; `make` is stored first when there is none."""
+
+    async def check(self) -> list[str]:
+        """What is wrong with the stored data, one sentence each (for `penstock doctor` and health)."""
+
+    async def close(self) -> None: ...

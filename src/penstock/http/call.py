@@ -1,0 +1,127 @@
+"""One control-plane call: what a handler gets and gives back. Owns reading of parameters and bodies into types and
+the table of routes' form; knows no ASGI and no storage. The three hot operations do not come through here.
+
+Rules of reading (clients.md section 0): `""` and null are absent for every optional field, unknown fields are
+ignored, a bare or empty query parameter is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+
+from penstock.errors import ApiError, invalid, malformed
+from penstock.iam.base import Principal, SentRequest
+
+if TYPE_CHECKING:
+    from penstock.service.context import Context
+
+T = TypeVar("T")
+
+
+class Access(Enum):
+    """Who may call a route."""
+
+    OPEN = "open"
+    """Anybody: asking for a token, version discovery."""
+    IDENTITY = "identity"
+    """Anybody who authenticates."""
+    PROJECT = "project"
+    """Who authenticates for the project named in the path as `{project_id}`."""
+
+
+class Reply(NamedTuple):
+    """`body` None sends a zero-length body (creates, commits and deletes: the Java SDK refuses even `{}`)."""
+
+    status: int
+    body: object = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """A call after authentication and decompression. `params` are the path's parts, decoded; `query` holds the last
+    value of each non-empty parameter, decoded; `sent` is the request as received."""
+
+    context: Context
+    sent: SentRequest
+    principal: Principal | None
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    scheme: str = "http"
+
+    @property
+    def project_id(self) -> str:
+        return self.params["project_id"]
+
+    def require_principal(self) -> Principal:
+        """The principal; routes that are not OPEN always have one."""
+        assert self.principal is not None
+        return self.principal
+
+    def header(self, name: str) -> str:
+        """The first header of that lower-case name, or the empty string."""
+        wanted = name.encode()
+        for key, value in self.sent.headers:
+            if key == wanted:
+                return value.decode("latin-1")
+        return ""
+
+    def decode(self, kind: type[T]) -> T:
+        """The body as `kind`. DIS.4202 for an empty one, DIS.4300 naming the field for anything unreadable."""
+        return decode_json(self.body, kind)
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """A query parameter as a whole number; absent, empty and 0 are the default. DIS.4200 when out of range."""
+        text = self.query.get(name, "")
+        if text in ("", "0"):
+            return default
+        number = parse_integer(name, text)
+        if not low <= number <= high:
+            raise invalid(name, f"{text} is outside {low} to {high}")
+        return number
+
+
+def parse_integer(name: str, text: str) -> int:
+    """A decimal integer from a query. DIS.4200 naming the parameter otherwise."""
+    digits = text[1:] if text.startswith("-") else text
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
+        raise invalid(name, "not a whole number")
+    return int(text)
+
+
+def decode_json(body: bytes, kind: type[T]) -> T:
+    """`body` as `kind`, with nulls and empty strings of optional fields taken as absent where the type says so."""
+    if not body.strip():
+        raise ApiError("DIS.4202")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).rpartition(" - at ")
+        field = where.strip("`").removeprefix("$.") if where else "body"
+        if not reason:
+            reason = str(error)
+        raise malformed(field, reason) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed("body", f"not JSON: {error}") from error
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Route(NamedTuple):
+    """`path` is a template such as `/v2/{project_id}/streams/{stream_name}`; a `{part}` matches one segment.
+    Trailing slashes and any prefix before the version do not matter."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access = Access.PROJECT
+
+
+def to_json(value: Any) -> bytes:
+    """A reply's body."""
+    return msgspec.json.encode(value)

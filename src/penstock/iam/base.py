@@ -1,0 +1,49 @@
+"""What the rest of the server sees of identity: who asks, and for which project.
+
+Owns the types. Knows no HTTP framework: a request arrives as what was sent, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Who a request is from. `project_id` is None for a signature (any project of the account) and for tokens
+    that are not scoped to a project."""
+
+    user_id: str
+    user_name: str
+    domain_id: str
+    domain_name: str
+    project_id: str | None = None
+    project_name: str | None = None
+    signed: bool = False
+
+
+class SentRequest(msgspec.Struct, gc=False):
+    """A request as received. `path` and `query` are the raw bytes of the request target, still percent-encoded
+    (`query` without the `?`); header names are lower case, in order, duplicates kept; `body` is what arrived, compressed or not."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    peer: str
+    """Address of the client's end, without the port."""
+
+
+class Authenticator(Protocol):
+    """Decides who a request is from."""
+
+    def authenticate(self, request: SentRequest) -> Principal:
+        """Raises ApiError APIGW.0301 (401) for anything wrong, DIS.4309 for a failing request after too many
+        failures from one address with one key."""
+
+    def allows_project(self, principal: Principal, project_id: str) -> bool:
+        """Whether the principal may act in the project named in the path: the token's own, or for signatures any
+        project of the account."""

@@ -1,0 +1,141 @@
+"""Every limit: one table, two profiles. Owns the numbers; knows nothing of who enforces them.
+
+Sizes are bytes (1 MB is 2^20), durations seconds unless the name says otherwise. Sources: the API reference by
+section, and docs/limits.md for numbers the reference leaves out. Profile `documented` enforces what the service
+documents; `relaxed` lifts rates, quotas and frequencies, never what protects memory. Any single limit can be set
+in `[limits]` of the configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+KIB = 1 << 10
+MIB = 1 << 20
+UNLIMITED = 1 << 62
+
+HASH_MAX = (1 << 63) - 1
+"""Largest hash key, and the end of the last partition's range (5.4.1: "0 to long.max")."""
+SEQUENCE_MAX = (1 << 63) - 1
+"""Largest sequence number a client may name (5.4.3: "0 to 9223372036854775807")."""
+
+
+class PartitionRate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one partition carries in any second."""
+
+    write_bytes: int
+    write_records: int
+    read_bytes: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One value per limit. Fields are grouped by what they protect."""
+
+    # Names and texts (5.1.1 table 5-3, 5.1.1 table 5-5)
+    stream_name_length: int = 64
+    tag_count: int = 10
+    tag_key_length: int = 36
+    tag_value_length: int = 43
+    data_schema_bytes: int = 64 * KIB
+    csv_delimiter_length: int = 10
+
+    # Streams (5.1.1; quotas per account)
+    retention_hours_min: int = 24
+    retention_hours_max: int = 168
+    retention_hours_default: int = 24
+    partitions_common: int = 50
+    partitions_advanced: int = 10
+    streams_per_project: int = 1000
+    partitions_per_stream: int = 1000
+
+    # Pages (5.1.2 table 5-8, 5.1.4 table 5-17)
+    list_streams_max: int = 100
+    list_streams_default: int = 10
+    list_partitions_max: int = 1000
+    list_partitions_default: int = 100
+
+    # Records (5.4.1; decoded data, partition keys not counted)
+    record_bytes: int = MIB
+    request_bytes: int = 5 * MIB
+    records_per_request: int = 10_000
+    partition_key_length: int = 256
+
+    # Reads (5.4.2, 5.4.3)
+    fetch_bytes_default: int = 2 * MIB
+    fetch_bytes_max: int = 10 * MIB
+    fetch_records_max: int = 10_000
+    cursor_length: int = 512
+    cursor_seconds: int = 300
+
+    # Bodies (3.2: a signed body is at most 12 MB)
+    body_signed_bytes: int = 12 * MIB
+    body_token_bytes: int = 12 * MIB
+    body_unauthenticated_bytes: int = 64 * KIB
+    bodies_in_flight_bytes: int = 256 * MIB
+
+    # Connections
+    header_bytes: int = 64 * KIB
+    header_count: int = 100
+    header_seconds: float = 10.0
+    body_idle_seconds: float = 30.0
+    keep_alive_seconds: float = 75.0
+    connections: int = 4096
+
+    # Identity (3.2)
+    token_seconds: int = 24 * 3600
+    tokens_per_user: int = 10_000
+    access_keys_per_user: int = 2
+    signature_skew_seconds: int = 15 * 60
+    failures_per_minute: int = 20
+
+    # Rates (DIS.4303 per partition, DIS.4305 per project and second)
+    common: PartitionRate = PartitionRate(write_bytes=MIB, write_records=1000, read_bytes=2 * MIB)
+    advanced: PartitionRate = PartitionRate(write_bytes=5 * MIB, write_records=2000, read_bytes=10 * MIB)
+    control_requests_per_second: int = 100
+
+
+_FREE = PartitionRate(write_bytes=UNLIMITED, write_records=UNLIMITED, read_bytes=UNLIMITED)
+
+PROFILES: dict[str, Limits] = {
+    "documented": Limits(),
+    "relaxed": Limits(
+        partitions_common=UNLIMITED,
+        partitions_advanced=UNLIMITED,
+        streams_per_project=UNLIMITED,
+        request_bytes=64 * MIB,
+        records_per_request=100_000,
+        body_token_bytes=64 * MIB,
+        common=_FREE,
+        advanced=_FREE,
+        control_requests_per_second=UNLIMITED,
+    ),
+}
+
+ProfileName = Literal["documented", "relaxed"]
+
+
+def profile(name: str, overrides: dict[str, object] | None = None) -> Limits:
+    """The limits of profile `name` with single limits replaced.
+
+    Raises `KeyError` for an unknown profile and `ValueError` naming a limit that does not exist or has a wrong value.
+    """
+    base = PROFILES[name]
+    if not overrides:
+        return base
+    merged = msgspec.to_builtins(base)
+    for key, value in overrides.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] |= value
+        else:
+            merged[key] = value
+    try:
+        limits = msgspec.convert(merged, Limits)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"[limits]: {error}") from error
+    for key, value in msgspec.to_builtins(limits).items():
+        for name_, number in value.items() if isinstance(value, dict) else [(key, value)]:
+            if number <= 0:
+                raise ValueError(f"[limits] {name_} must be greater than 0")
+    return limits

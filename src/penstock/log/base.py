@@ -1,0 +1,151 @@
+"""RecordLog: the interface every log engine implements and the types that cross it.
+
+Owns the contract (tests/conformance holds it, each engine passes it). Knows nothing of HTTP, streams' names or
+limits. Sequence numbers are contiguous from 0 per partition; `next` is the one the next record gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class PartitionRef(NamedTuple):
+    """Names a partition for good: a stream id is never used twice."""
+
+    stream_id: str
+    number: int
+
+
+class Batch(NamedTuple):
+    """Records of one request for one partition. `keys` is as long as `data`, or None when no record has a key."""
+
+    ref: PartitionRef
+    data: list[bytes]
+    keys: list[str | None] | None
+
+
+class Frame:
+    """Consecutive records as stored: one append. Immutable but for `rendered`, where a reader may keep the wire form
+    of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory)."""
+
+    __slots__ = ("append_ms", "base", "count", "payload", "ref", "rendered")
+
+    def __init__(self, ref: PartitionRef, base: int, count: int, append_ms: int, payload: bytes) -> None:
+        self.ref = ref
+        self.base = base
+        self.count = count
+        self.append_ms = append_ms
+        self.payload = payload
+        self.rendered: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.ref.stream_id}/{self.ref.number} {self.base}+{self.count}, {len(self.payload)} bytes>"
+
+
+class Bounds(NamedTuple):
+    """`earliest` is the first readable sequence number, `next` the one to be written; equal when empty."""
+
+    earliest: int
+    next: int
+
+
+class Durable(NamedTuple):
+    """A batch is on disk from sequence number `base` on."""
+
+    base: int
+    append_ms: int
+
+
+class LogError(Exception):
+    """Base of what a log may say instead of doing."""
+
+
+class UnknownPartition(LogError):
+    """The partition was never created here, or has been deleted."""
+
+
+class OutOfRange(LogError):
+    """A sequence number outside `earliest`..`next`."""
+
+    def __init__(self, sequence: int, bounds: Bounds) -> None:
+        super().__init__(f"sequence number {sequence} is outside {bounds.earliest}..{bounds.next}")
+        self.sequence = sequence
+        self.bounds = bounds
+
+
+class Corrupt(LogError):
+    """Stored bytes fail their checksum. `segment` names the file; nothing was changed or removed."""
+
+    def __init__(self, segment: str, offset: int, reason: str) -> None:
+        super().__init__(f"segment {segment} is damaged at byte {offset}: {reason}")
+        self.segment = segment
+        self.offset = offset
+
+
+class DiskFull(LogError):
+    """No space: nothing of the batch is acknowledged. Later appends are tried again."""
+
+
+class ReadOnly(LogError):
+    """A sync failed: what reached the disk is unknown, so the partition takes no more until restart."""
+
+
+class Closed(LogError):
+    """The log is shutting down."""
+
+
+class Health(NamedTuple):
+    """`ok` false makes the process unready; `problems` says why, one sentence each."""
+
+    ok: bool
+    problems: tuple[str, ...]
+
+
+class RecordLog(Protocol):
+    """An ordered durable log per partition. All calls are made on the event loop that opened it."""
+
+    async def create(self, refs: Sequence[PartitionRef]) -> None:
+        """Make empty partitions; those that exist stay as they are."""
+
+    async def delete_stream(self, stream_id: str) -> None:
+        """Remove every partition of a stream and free the disk; no error when there is none."""
+
+    async def append(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+        """Store each batch, in order per partition, and return when every one is durable or has failed.
+
+        One result a batch, in order: a failing partition (DiskFull, ReadOnly, UnknownPartition, Closed) fails its
+        own batch only. Never raises for these.
+        """
+
+    async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+        """Whole frames from the one that holds `sequence` on, until about `max_bytes` of payload or `max_records`
+        are covered; at least one frame if there is one. Only durable records are seen. Empty at the end of the log.
+
+        The first frame may begin before `sequence` and the last may go over the limits: the caller cuts.
+        Raises OutOfRange, UnknownPartition, Corrupt.
+        """
+
+    def bounds(self, ref: PartitionRef) -> Bounds:
+        """First readable and next sequence number, of durable records. Raises UnknownPartition."""
+
+    async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
+        """Sequence number of the first record appended at or after `timestamp_ms`; `next` when there is none."""
+
+    async def oldest_ms(self, ref: PartitionRef) -> int | None:
+        """When the earliest readable record was appended; None when empty."""
+
+    async def expire(self, ref: PartitionRef, before_ms: int) -> int:
+        """Drop whole segments whose newest record is older than `before_ms`; how many records went."""
+
+    def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
+        """Keep `rendered` with a cached frame as long as the cache has room."""
+
+    def partitions(self) -> Sequence[PartitionRef]:
+        """Every partition there is."""
+
+    def health(self) -> Health:
+        """Whether writing is trusted."""
+
+    async def close(self) -> None:
+        """Finish and acknowledge what was accepted, then close."""

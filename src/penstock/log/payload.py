@@ -1,0 +1,22 @@
+"""What a frame's payload holds: the records of one append, by column. Owns its encoding; knows no files.
+
+A payload is msgpack `[keys, data]`: `keys` is nil or an array of str|nil, `data` an array of bin, equally long.
+Both directions run in C for the whole frame.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[list[str | None] | None, list[bytes]])
+
+
+def encode(keys: list[str | None] | None, data: list[bytes]) -> bytes:
+    """The payload for these records."""
+    return _encoder.encode((keys, data))
+
+
+def decode(payload: bytes) -> tuple[list[str | None] | None, list[bytes]]:
+    """Keys (or None when no record has one) and data. Raises `msgspec.DecodeError` for what is no payload."""
+    return _decoder.decode(payload)

@@ -1,0 +1,33 @@
+"""What every operation needs, in one object. Owns nothing but the references; made once by server.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from penstock.catalog.base import Catalog
+from penstock.clock import Clock
+from penstock.config import Settings
+from penstock.iam.base import Authenticator
+from penstock.limits import Limits
+from penstock.log.base import RecordLog
+
+if TYPE_CHECKING:
+    from penstock.iam.identity import Identity
+    from penstock.service.directory import Directory
+    from penstock.service.records import Records
+
+
+class Context(msgspec.Struct, kw_only=True):
+    """The server's parts. `directory` answers stream facts from memory; `records` is the hot path."""
+
+    settings: Settings
+    limits: Limits
+    clock: Clock
+    catalog: Catalog
+    log: RecordLog
+    identity: Identity
+    authenticator: Authenticator
+    directory: Directory
+    records: Records
