@@ -1,0 +1,62 @@
+# Penstock from a checkout. `make` alone prints what there is.
+# Needs python3 (3.11 to 3.13, with venv) and make; everything else goes into .venv.
+
+DATA   ?= ./data
+LISTEN ?= 127.0.0.1:20004
+KILLS  ?= 500
+ARGS   ?=
+BIN    := .venv/bin
+
+# Given only when somebody asks for a certain Python: make PYTHON=python3.12 test
+ifdef PYTHON
+export PYTHON
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check setup setup-dev demo faults bench lock format clean
+
+help: ## Print this
+	@echo "make run    starts the server; make test checks everything. All targets:"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo 'Options: make run DATA=./data LISTEN=127.0.0.1:20004 ARGS="--limits relaxed"; make test ARGS="-k cursor";'
+	@echo '         PYTHON=python3.12 with any of them, when .venv does not exist yet.'
+
+run: setup ## Start the server on 127.0.0.1:20004 with its data in ./data
+	@PENSTOCK_HINTS=1 exec $(BIN)/penstock serve --data $(DATA) --listen $(LISTEN) $(ARGS)
+
+test: check ## Check style, types and import directions, then run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup-dev ## Style, types and import directions only
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: ## Make .venv with what the server needs
+	@scripts/setup run
+
+setup-dev: ## Make .venv with what tests, demo and benchmarks need too
+	@scripts/setup dev
+
+demo: setup-dev ## Stream 336,776 real flights through the official SDK, kill the server half-way, read all back
+	@$(BIN)/python -m bench.demo $(ARGS)
+
+faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
+	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)
+
+bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Streams and NATS JetStream
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: ## Resolve requirements/*.txt again (UPGRADE=1: to the newest versions)
+	@scripts/lock
+
+format: setup-dev ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove .venv and caches; ./data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
