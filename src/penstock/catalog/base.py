@@ -30,6 +30,10 @@ class Damaged(CatalogError):
     """A stored row fails its checksum, or the file is no catalog: names the row or the file."""
 
 
+class TooNew(CatalogError):
+    """The store was written by a later version of Penstock: nothing was changed."""
+
+
 class StreamQuota(NamedTuple):
     """Checked in the same transaction as the insert. Counts are per project; TERMINATING streams count no more."""
 
@@ -79,14 +83,16 @@ class Catalog(Protocol):
         """Raises Exists when project and name are taken (by a stream of any status), QuotaExceeded."""
 
     async def replace_stream(self, stream: Stream) -> None:
-        """Write a new state of a stream that exists (by `stream_id`)."""
+        """Write a new state of a stream that exists (by `stream_id`). Raises CatalogError when there is none."""
 
     async def remove_stream(self, stream_id: str) -> None:
         """Forget a stream; no error when there is none."""
 
-    async def stream_by_name(self, project_id: str, name: str) -> Stream | None: ...
+    async def stream_by_name(self, project_id: str, name: str) -> Stream | None:
+        """Raises Damaged."""
 
-    async def stream_by_id(self, stream_id: str) -> Stream | None: ...
+    async def stream_by_id(self, stream_id: str) -> Stream | None:
+        """Raises Damaged."""
 
     async def list_streams(self, project_id: str, after: str, limit: int) -> list[Stream]:
         """Up to `limit` streams of a project with names greater than `after`, ordered by name (code points)."""
@@ -98,20 +104,26 @@ class Catalog(Protocol):
         """ACTIVE partitions of a project's streams of one type that are not TERMINATING."""
 
     async def streams_in(self, status: StreamStatus | None = None) -> list[Stream]:
-        """All streams of all projects, or those in one status."""
+        """All streams of all projects, or those in one status. Damaged rows are left out; `check` names them."""
 
-    async def insert_domain(self, domain: Domain) -> None: ...
+    async def stream_ids(self) -> list[str]:
+        """The id of every stream row, of damaged ones too: who removes what no stream owns must ask this."""
+
+    async def insert_domain(self, domain: Domain) -> None:
+        """Raises Exists when the id or the name is taken."""
 
     async def insert_user(self, user: User) -> None:
-        """Raises Exists when the name is taken within the domain."""
+        """Raises Exists when the id is taken, or the name within the domain; CatalogError without the domain."""
 
     async def insert_project(self, project: Project) -> None:
-        """Raises Exists when the id is taken, or the name within the domain."""
+        """Raises Exists when the id is taken, or the name within the domain; CatalogError without the domain."""
 
     async def insert_access_key(self, key: AccessKey, per_user: int) -> None:
-        """Raises Exists when the id is taken, QuotaExceeded when the user has `per_user` already."""
+        """Raises Exists when the id is taken, QuotaExceeded when the user has `per_user` already, CatalogError
+        without the user."""
 
-    async def domains(self) -> Sequence[Domain]: ...
+    async def domains(self) -> Sequence[Domain]:
+        """All of them; this and its three siblings leave damaged rows out (`check` names them)."""
 
     async def users(self) -> Sequence[User]: ...
 
@@ -120,7 +132,7 @@ class Catalog(Protocol):
     async def access_keys(self) -> Sequence[AccessKey]: ...
 
     async def secret(self, name: str, make: bytes) -> bytes:
-        """The stored (sealed) secret `name`; `make` is stored first when there is none."""
+        """The stored (sealed) secret `name`; `make` is stored first when there is none. Raises Damaged."""
 
     async def check(self) -> list[str]:
         """What is wrong with the stored data, one sentence each (for `penstock doctor` and health)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from penstock.limits import HASH_MAX
@@ -17,10 +18,10 @@ from penstock.limits import HASH_MAX
 def _fastest_md5() -> Callable[[bytes], Any]:
     """The interpreter's own MD5, which starts faster on short keys than OpenSSL's and works where FIPS forbids that."""
     try:
-        from _md5 import md5
+        fast: Callable[[bytes], Any] = import_module("_md5").md5
     except ImportError:
         return lambda data: hashlib.md5(data, usedforsecurity=False)
-    return md5
+    return fast
 
 
 _md5_of = _fastest_md5()

@@ -1,0 +1,388 @@
+"""The embedded catalog: one SQLite file. Owns the file, its one thread and its SQL; knows no rules about streams.
+
+What is put together into SQL (S608) are names from `rows.TABLES` and clauses of this file; values are always bound.
+
+Write-ahead log and `synchronous = FULL`: a call that returned is on the disk. Every call runs on one thread with one
+connection, so calls are serial; `BEGIN IMMEDIATE` keeps them so against other processes. Reads on hot paths come from
+`service.directory`, not from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from penstock.catalog import rows
+from penstock.catalog.base import (
+    AccessKey,
+    Catalog,
+    CatalogError,
+    Damaged,
+    Domain,
+    Exists,
+    Project,
+    QuotaExceeded,
+    StreamQuota,
+    TooNew,
+    User,
+)
+from penstock.catalog.migrations import migrations
+from penstock.catalog.rows import Table
+from penstock.model.streams import Stream, StreamStatus, StreamType
+
+R = TypeVar("R")
+T = TypeVar("T", bound=msgspec.Struct)
+
+APPLICATION_ID = 0x50454E53
+"""`PENS`, in the file's header: another program's database is refused instead of changed."""
+BUSY_SECONDS = 10.0
+"""How long a call waits for another process that holds the file."""
+
+_log = structlog.get_logger("penstock.catalog")
+
+
+async def open_catalog(path: Path) -> Catalog:
+    """The catalog in `path`, made (mode 0600) or migrated first where needed.
+
+    Raises Damaged when the file is no catalog, TooNew when a later version wrote it, CatalogError when it cannot be
+    opened.
+    """
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
+    try:
+        connection = await asyncio.get_running_loop().run_in_executor(executor, _open, path)
+    except BaseException:
+        executor.shutdown(wait=False)
+        raise
+    return SqliteCatalog(path, connection, executor)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    with _errors(path):
+        created = _create_private(path)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        if created:
+            _sync_directory(path.parent)
+    return connection
+
+
+def _create_private(path: Path) -> bool:
+    """Make the file so that only its owner reads it (it holds password hashes); whether it is new. SQLite gives the
+    files beside it the same mode."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        return False
+    os.close(handle)
+    return True
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check whose file it is, set it up, bring its tables to this version."""
+    owner, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise Damaged(f"{path} is a database of another program")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # A page overwritten by accident is found out instead of believed; a planted schema runs no code.
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    steps = migrations()
+    if version > len(steps):
+        raise TooNew(
+            f"{path} has catalog version {version}, written by a later Penstock; this one knows versions up to "
+            f"{len(steps)}: start the later one, or restore a backup made before the upgrade"
+        )
+    for step in steps[version:]:
+        with _transaction(connection):
+            if _pragma(connection, "user_version") >= step.version:
+                continue  # another process was faster
+            for statement in _statements(step.sql):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO schema_version (version, name) VALUES (?, ?)", (step.version, step.name)
+            )
+            connection.execute(f"PRAGMA user_version = {step.version}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: `executescript` would commit the transaction they belong to."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk may have ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """What SQLite and the file system say, as CatalogError."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        kind = CatalogError if error.sqlite_errorname == "SQLITE_CONSTRAINT_FOREIGNKEY" else Exists
+        raise kind(f"catalog: {error}") from error
+    except sqlite3.DatabaseError as error:
+        damaged = error.__class__ is sqlite3.DatabaseError
+        raise (Damaged if damaged else CatalogError)(f"catalog {path}: {error}") from error
+    except OSError as error:
+        raise CatalogError(f"catalog {path}: {error.strerror}") from error
+
+
+class SqliteCatalog:
+    """A Catalog; made by `open_catalog`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
+        self._path = path
+        self._connection = connection
+        self._executor = executor
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<SqliteCatalog {self._path}>"
+
+    async def _call(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Run `work` on the catalog's thread. A caller that goes away does not interrupt it."""
+        if self._closed:
+            raise CatalogError("the catalog is closed")
+
+        def guarded() -> R:
+            with _errors(self._path):
+                return work(self._connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, guarded)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        def transact(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                work(connection)
+
+        await self._call(transact)
+
+    # Streams
+
+    async def insert_stream(self, stream: Stream, quota: StreamQuota) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            # The name before the quotas: who repeats a create wants to hear that it is there.
+            _insert(connection, rows.STREAMS, stream)
+            living = "FROM streams WHERE project_id = ? AND status <> ?"
+            streams = connection.execute(
+                f"SELECT count(*) {living}", (stream.project_id, StreamStatus.TERMINATING)
+            ).fetchone()[0]
+            if streams > quota.streams:
+                raise QuotaExceeded(f"project {stream.project_id} has {quota.streams} streams already")
+            most = quota.partitions.get(stream.stream_type)
+            used = _active_partitions(connection, stream.project_id, stream.stream_type)
+            if most is not None and used > most:
+                raise QuotaExceeded(
+                    f"project {stream.project_id} would have {used} {stream.stream_type} partitions, more than {most}"
+                )
+
+        await self._write(work)
+
+    async def replace_stream(self, stream: Stream) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            key, *values = rows.STREAMS.encode(stream)
+            assigned = ", ".join(f"{c} = ?" for c in (*rows.STREAMS.columns[1:], "document", "checksum"))
+            statement = f"UPDATE streams SET {assigned} WHERE stream_id = ?"  # noqa: S608
+            changed = connection.execute(statement, (*values, key))
+            if changed.rowcount != 1:
+                raise CatalogError(f"there is no stream {stream.stream_id} to change")
+
+        await self._write(work)
+
+    async def remove_stream(self, stream_id: str) -> None:
+        await self._write(
+            lambda c: _discard(c.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,)))
+        )
+
+    async def stream_by_name(self, project_id: str, name: str) -> Stream | None:
+        return await self._one(rows.STREAMS, "project_id = ? AND name = ?", (project_id, name))
+
+    async def stream_by_id(self, stream_id: str) -> Stream | None:
+        return await self._one(rows.STREAMS, "stream_id = ?", (stream_id,))
+
+    async def list_streams(self, project_id: str, after: str, limit: int) -> list[Stream]:
+        tail = "WHERE project_id = ? AND name > ? ORDER BY name LIMIT ?"
+        return await self._many(rows.STREAMS, tail, (project_id, after, limit))
+
+    async def count_streams(self, project_id: str) -> int:
+        query = "SELECT count(*) FROM streams WHERE project_id = ?"
+        return await self._call(lambda c: int(c.execute(query, (project_id,)).fetchone()[0]))
+
+    async def count_partitions(self, project_id: str, stream_type: StreamType) -> int:
+        return await self._call(lambda c: _active_partitions(c, project_id, stream_type))
+
+    async def streams_in(self, status: StreamStatus | None = None) -> list[Stream]:
+        order = "ORDER BY project_id, name"
+        if status is None:
+            return await self._many(rows.STREAMS, order)
+        return await self._many(rows.STREAMS, f"WHERE status = ? {order}", (status,))
+
+    async def stream_ids(self) -> list[str]:
+        query = "SELECT stream_id FROM streams ORDER BY stream_id"
+        return await self._call(lambda c: [row[0] for row in c.execute(query)])
+
+    # Identity
+
+    async def insert_domain(self, domain: Domain) -> None:
+        await self._write(lambda c: _insert(c, rows.DOMAINS, domain))
+
+    async def insert_user(self, user: User) -> None:
+        await self._write(lambda c: _insert(c, rows.USERS, user))
+
+    async def insert_project(self, project: Project) -> None:
+        await self._write(lambda c: _insert(c, rows.PROJECTS, project))
+
+    async def insert_access_key(self, key: AccessKey, per_user: int) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            _insert(connection, rows.ACCESS_KEYS, key)
+            query = "SELECT count(*) FROM access_keys WHERE user_id = ?"
+            if connection.execute(query, (key.user_id,)).fetchone()[0] > per_user:
+                raise QuotaExceeded(f"user {key.user_id} has {per_user} access keys already")
+
+        await self._write(work)
+
+    async def domains(self) -> Sequence[Domain]:
+        return await self._many(rows.DOMAINS, "ORDER BY domain_id")
+
+    async def users(self) -> Sequence[User]:
+        return await self._many(rows.USERS, "ORDER BY user_id")
+
+    async def projects(self) -> Sequence[Project]:
+        return await self._many(rows.PROJECTS, "ORDER BY project_id")
+
+    async def access_keys(self) -> Sequence[AccessKey]:
+        return await self._many(rows.ACCESS_KEYS, "ORDER BY access_key")
+
+    async def secret(self, name: str, make: bytes) -> bytes:
+        def work(connection: sqlite3.Connection) -> bytes:
+            query = "SELECT name, document, checksum FROM secrets WHERE name = ?"
+            with _transaction(connection):
+                row = connection.execute(query, (name,)).fetchone()
+                if row is None:
+                    row = rows.encode_secret(name, make)
+                    connection.execute("INSERT INTO secrets (name, document, checksum) VALUES (?, ?, ?)", row)
+            return rows.decode_secret(row)
+
+        return await self._call(work)
+
+    # The whole
+
+    async def check(self) -> list[str]:
+        def work(connection: sqlite3.Connection) -> list[str]:
+            # The first line of a sound file is `ok`; anything else is a sentence a line.
+            problems = [line for (line,) in connection.execute("PRAGMA quick_check(20)") if line != "ok"]
+            for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+                problems.append(f"{table} row number {rowid} names a row of {parent} that does not exist")
+            for table_ in rows.TABLES:
+                problems += _decode(connection, table_, "ORDER BY 1", ())[1]
+            for row in connection.execute("SELECT name, document, checksum FROM secrets ORDER BY name"):
+                try:
+                    rows.decode_secret(row)
+                except Damaged as damage:
+                    problems.append(str(damage))
+            return [f"catalog {self._path.name}: {problem}" for problem in problems]
+
+        try:
+            return await self._call(work)
+        except CatalogError as error:
+            return [str(error)]
+
+    async def close(self) -> None:
+        """Finish what was asked for, fold the write-ahead log into the file and close it."""
+        if self._closed:
+            return
+        closing = self._call(lambda c: c.close())
+        try:
+            await closing
+        finally:
+            self._closed = True
+            self._executor.shutdown(wait=False)
+
+    async def _one(self, table: Table[T], where: str, parameters: Sequence[Any]) -> T | None:
+        query = f"SELECT {table.all_columns} FROM {table.name} WHERE {where}"  # noqa: S608
+        row = await self._call(lambda c: c.execute(query, parameters).fetchone())
+        return None if row is None else table.decode(row)
+
+    async def _many(self, table: Table[T], tail: str, parameters: Sequence[Any] = ()) -> list[T]:
+        found, damage = await self._call(lambda c: _decode(c, table, tail, parameters))
+        for problem in damage:
+            _log.error("catalog row damaged", problem=problem)
+        return found
+
+
+def _insert(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
+    statement = f"INSERT INTO {table.name} ({table.all_columns}) VALUES ({table.marks})"  # noqa: S608
+    connection.execute(statement, table.encode(value))
+
+
+def _active_partitions(connection: sqlite3.Connection, project_id: str, stream_type: StreamType) -> int:
+    query = (
+        "SELECT coalesce(sum(active_partitions), 0) FROM streams "
+        "WHERE project_id = ? AND stream_type = ? AND status <> ?"
+    )
+    return int(connection.execute(query, (project_id, stream_type, StreamStatus.TERMINATING)).fetchone()[0])
+
+
+def _decode(
+    connection: sqlite3.Connection, table: Table[T], tail: str, parameters: Sequence[Any]
+) -> tuple[list[T], list[str]]:
+    """The sound rows, and a sentence for each damaged one."""
+    found: list[T] = []
+    damage: list[str] = []
+    query = f"SELECT {table.all_columns} FROM {table.name} {tail}"  # noqa: S608
+    for row in connection.execute(query, parameters):
+        try:
+            found.append(table.decode(row))
+        except Damaged as error:
+            damage.append(str(error))
+    return found, damage
+
+
+def _discard(_: object) -> None:
+    return None
