@@ -1,0 +1,15 @@
+"""Why a request is not believed. Owns the exception the pure checks of this package raise; knows no error codes:
+authenticator.py and identity.py turn it into what a client is told.
+"""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """`reason` is told to the client: it names the part that is wrong and never a secret, a computed signature or
+    whether a key exists. `counts` is False when the failure proves to be no guess (an expired token of ours)."""
+
+    def __init__(self, reason: str, *, counts: bool = True) -> None:
+        self.reason = reason
+        self.counts = counts
+        super().__init__(reason)
