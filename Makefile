@@ -42,7 +42,7 @@ setup-dev: ## Make .venv with what tests, demo and benchmarks need too
 	@scripts/setup dev
 
 demo: setup-dev ## Stream 336,776 real flights through the official SDK, kill the server half-way, read all back
-	@$(BIN)/python -m bench.demo $(ARGS)
+	@$(BIN)/python -m demo $(ARGS)
 
 faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)
@@ -59,4 +59,4 @@ format: setup-dev ## Format the code
 
 clean: ## Remove .venv and caches; ./data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench demo -name __pycache__ -type d -prune -exec rm -rf {} +

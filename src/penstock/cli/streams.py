@@ -1,0 +1,136 @@
+"""`penstock stream ...`: what each command does and prints. Owns texts and tables; the client does the asking."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from penstock.cli import output, positions
+from penstock.cli.client import Client
+from penstock.cli.failure import CommandError
+
+PARTITIONS_SHOWN = 100
+
+
+def create(
+    client: Client,
+    name: str,
+    *,
+    partitions: int,
+    kind: str,
+    retention: int | None,
+    data_type: str | None,
+    tags: Sequence[str],
+) -> None:
+    """Creates it and says how to go on."""
+    pairs = []
+    for tag in tags:
+        key, separator, value = tag.partition("=")
+        if not key or not separator:
+            raise CommandError(f"--tag {tag!r} is not KEY=VALUE", status=2)
+        pairs.append({"key": key, "value": value})
+    client.create_stream(
+        name,
+        partition_count=partitions,
+        stream_type=kind.upper(),
+        data_duration=retention,
+        data_type=data_type.upper() if data_type else None,
+        tags=pairs or None,
+    )
+    output.note(
+        f"Created {name} with {_count(partitions, 'partition')}. Write to it: echo hello | penstock put {name}"
+    )
+
+
+def list_all(client: Client, *, as_json: bool) -> None:
+    """One line for each stream."""
+    streams = list(client.streams())
+    if as_json:
+        for stream in streams:
+            output.line(msgspec.json.encode(stream))
+    elif not streams:
+        output.note("No streams yet. Create one: penstock stream create NAME")
+    else:
+        rows = [
+            (
+                str(stream.get("stream_name")),
+                str(stream.get("status")),
+                str(stream.get("stream_type")),
+                str(stream.get("partition_count")),
+                f"{stream.get('retention_period')} h",
+                _time(stream.get("create_time")),
+            )
+            for stream in streams
+        ]
+        _table(("STREAM", "STATUS", "TYPE", "PARTITIONS", "RETENTION", "CREATED"), rows, right={3, 4})
+    output.flush()
+
+
+def show(client: Client, name: str, *, as_json: bool) -> None:
+    """Everything about one stream."""
+    stream = client.describe(name)
+    if as_json:
+        output.line(msgspec.json.encode(stream))
+        output.flush()
+        return
+    tags = ", ".join(f"{tag['key']}={tag['value']}" for tag in stream.get("tags") or [])
+    facts = {
+        "Stream": stream.get("stream_name"),
+        "Id": stream.get("stream_id"),
+        "Status": stream.get("status"),
+        "Type": f"{stream.get('stream_type')}, {stream.get('data_type')}",
+        "Retention": f"{stream.get('retention_period')} hours",
+        "Created": _time(stream.get("create_time")),
+        "Partitions": f"{stream.get('writable_partition_count')} writable, {stream.get('readable_partition_count')} readable",
+        "Tags": tags,
+    }
+    for label, fact in facts.items():
+        if fact:
+            output.line(f"{label:<12}{fact}")
+    output.line("")
+    partitions: list[Mapping[str, Any]] = stream.get("partitions") or []
+    rows = []
+    for partition in partitions[:PARTITIONS_SHOWN]:
+        earliest, following = positions.sequence_range(partition)
+        place = (f"{earliest}", f"{following}", f"{following - earliest}")
+        rows.append((str(partition.get("partition_id")), str(partition.get("status")), *place))
+    _table(("PARTITION", "STATUS", "OLDEST", "NEXT", "RECORDS"), rows, right={2, 3, 4})
+    if len(partitions) > PARTITIONS_SHOWN:
+        output.line(f"... and {len(partitions) - PARTITIONS_SHOWN} more: penstock stream show {name} --json")
+    output.flush()
+
+
+def delete(client: Client, name: str, *, yes: bool) -> None:
+    """Deletes it, having asked when there is somebody to ask."""
+    if not yes:
+        client.describe(name)
+        if not sys.stdin.isatty():
+            raise CommandError(f"Deleting {name} deletes all its records", "Say so: --yes", status=2)
+        output.note(f"This deletes {name} and all its records, for good. Type the stream's name to go on:")
+        if sys.stdin.readline().strip() != name:
+            raise CommandError("Nothing was deleted.")
+    client.delete_stream(name)
+    output.note(f"Deleted {name}.")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> None:
+    """Aligned columns, as wide as their longest entry; easy to read and to cut."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    for row in [header, *rows]:
+        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
+        output.line("  ".join(cells).rstrip())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _time(ms: object) -> str:
+    """Milliseconds as UTC time."""
+    return (
+        datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(ms, int) else "-"
+    )
