@@ -39,6 +39,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tag_key_length: int = 36
     tag_value_length: int = 43
     data_schema_bytes: int = 64 * KIB
+    data_schema_depth: int = 64
     csv_delimiter_length: int = 10
 
     # Streams (5.1.1; quotas per account)

@@ -1,0 +1,350 @@
+"""Stream management (5.1.1 to 5.1.4): create, list, describe, delete; and what start-up puts right after a crash.
+
+Owns the order of steps in log and catalog. Knows no HTTP.
+
+Create: partitions in the log, then the row; a crash between leaves empty partitions nobody owns. Delete: the row says
+TERMINATING, then the log frees the disk, then the row goes; a crash between leaves a TERMINATING row. `reconcile` and
+`finish_terminating` complete both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from penstock.catalog.base import Exists, QuotaExceeded, StreamQuota
+from penstock.errors import ApiError, stream_missing
+from penstock.iam.base import Principal
+from penstock.limits import Limits
+from penstock.log.base import LogError, PartitionRef, RecordLog, UnknownPartition
+from penstock.model import validation
+from penstock.model.hashing import split
+from penstock.model.schema import check_schema, schema_text
+from penstock.model.streams import (
+    DataType,
+    Partition,
+    PartitionStatus,
+    Stream,
+    StreamStatus,
+    StreamType,
+    Tag,
+    partition_name,
+)
+from penstock.service.context import Context
+from penstock.service.stream_types import (
+    CreateStreamRequest,
+    CsvProperties,
+    DescribeStreamReply,
+    ListStreamsReply,
+    PartitionResult,
+    StreamInfo,
+    TagField,
+    given,
+    tag_fields,
+)
+
+R = TypeVar("R")
+
+_ID_ALPHABET = string.ascii_letters + string.digits
+_ID_LENGTH = 20
+_DELETE_PATIENCE_SECONDS = 20.0
+"""How long a DELETE waits for the disk to be freed before it answers; the work goes on."""
+
+_log = structlog.get_logger("penstock.streams")
+_background: set[asyncio.Task[Any]] = set()
+
+
+async def create_stream(
+    context: Context, principal: Principal, project_id: str, request: CreateStreamRequest
+) -> Stream:
+    """5.1.1. The stream is RUNNING when this returns: Terraform reads it at once (clients.md 1.2).
+
+    DIS.4200 (a field), DIS.4307 (exists), DIS.4308 (quota), DIS.4360 (schema), DIS.4601 (tags).
+    """
+    stream = _new_stream(project_id, request, context.limits, context.clock.now_ms())
+    return await asyncio.shield(_begin(_create(context, stream)))
+
+
+async def list_streams(
+    context: Context, principal: Principal, project_id: str, *, limit: int, start_stream_name: str = ""
+) -> ListStreamsReply:
+    """5.1.2. A page of the project's streams in order of their names, after `start_stream_name`."""
+    streams, more = context.directory.page(project_id, start_stream_name, limit)
+    return ListStreamsReply(
+        total_number=context.directory.count(project_id),
+        stream_names=[stream.name for stream in streams],
+        stream_info_list=[_info(stream) for stream in streams],
+        has_more_streams=more,
+    )
+
+
+async def describe_stream(
+    context: Context,
+    principal: Principal,
+    project_id: str,
+    stream_name: str,
+    *,
+    stream_id: str = "",
+    start_partition_id: str = "",
+    limit_partitions: int,
+) -> DescribeStreamReply:
+    """5.1.4. The stream and its partitions with numbers greater than the one in `start_partition_id`.
+
+    404 with DIS.4301 (missing), DIS.4201 (no partition id).
+    """
+    first = validation.partition_number(start_partition_id) + 1 if start_partition_id else 0
+    stream = find_stream(context, project_id, stream_name, stream_id)
+    page = stream.partitions[first : first + limit_partitions]
+    csv = stream.csv_delimiter
+    return DescribeStreamReply(
+        stream_id=stream.stream_id,
+        stream_name=stream.name,
+        create_time=stream.created_ms,
+        last_modified_time=stream.modified_ms,
+        retention_period=stream.retention_hours,
+        status=stream.status,
+        stream_type=stream.stream_type,
+        data_type=stream.data_type,
+        data_schema=msgspec.UNSET if stream.data_schema is None else stream.data_schema,
+        csv_properties=msgspec.UNSET if csv is None else CsvProperties(csv),
+        compression_format=msgspec.UNSET if stream.compression_format is None else stream.compression_format,
+        writable_partition_count=len(stream.active),
+        readable_partition_count=len(stream.readable),
+        partitions=[_partition(context.log, stream.stream_id, partition) for partition in page],
+        has_more_partitions=first + limit_partitions < len(stream.partitions),
+        tags=tag_fields(stream.tags),
+        sys_tags=tag_fields(stream.sys_tags),
+        auto_scale_enabled=stream.auto_scale_enabled,
+        auto_scale_min_partition_count=stream.auto_scale_min if stream.auto_scale_enabled else 0,
+        auto_scale_max_partition_count=stream.auto_scale_max if stream.auto_scale_enabled else 0,
+    )
+
+
+async def delete_stream(
+    context: Context, principal: Principal, project_id: str, stream_name: str, *, stream_id: str = ""
+) -> None:
+    """5.1.3. The stream takes no more calls from now on; its name is free again when its disk is, which is normally
+    before this returns. 404 with DIS.4301 (missing)."""
+    stream = find_stream(context, project_id, stream_name, stream_id)
+    work = _begin(_delete(context, stream, missing_as=stream_name or stream_id))
+    done, _ = await asyncio.wait([work], timeout=_DELETE_PATIENCE_SECONDS)
+    if done:
+        work.result()
+
+
+def find_stream(context: Context, project_id: str, name: str, stream_id: str = "") -> Stream:
+    """The project's stream with `stream_id` when one is given, else of that name, else with that id. Streams of other
+    projects are not there: 404 with DIS.4301, as Terraform wants for "gone"."""
+    if stream_id:
+        stream = context.directory.find_id(project_id, stream_id)
+    else:
+        stream = context.directory.find(project_id, name)
+    if stream is None:
+        raise stream_missing(name or stream_id, project_id, status=404)
+    return stream
+
+
+async def finish_terminating(context: Context) -> int:
+    """Free the disk of streams whose deletion was interrupted; how many are gone now. One that cannot be freed is
+    logged and stays TERMINATING for the next time."""
+    finished = 0
+    for stream in context.directory.all():
+        if stream.status is not StreamStatus.TERMINATING:
+            continue
+        try:
+            finished += await asyncio.shield(_begin(_delete(context, stream)))
+        except ApiError:
+            pass  # another call was faster
+    return finished
+
+
+def quota_of(limits: Limits) -> StreamQuota:
+    """The quotas of a project."""
+    return StreamQuota(
+        streams=limits.streams_per_project,
+        partitions={kind: validation.partition_quota(kind, limits) for kind in StreamType},
+    )
+
+
+def references(stream: Stream, partitions: Sequence[Partition]) -> list[PartitionRef]:
+    """What the log calls these partitions."""
+    return [PartitionRef(stream.stream_id, partition.number) for partition in partitions]
+
+
+async def _create(context: Context, stream: Stream) -> Stream:
+    async with context.directory.lock(stream.project_id, stream.name):
+        if context.directory.get(stream.project_id, stream.name) is not None:
+            raise ApiError("DIS.4307")
+        quota = quota_of(context.limits)
+        _check_quota(context, stream, quota)
+        try:
+            await context.log.create(references(stream, stream.partitions))
+            await context.catalog.insert_stream(stream, quota)
+        except BaseException as error:
+            await _undo_create(context, stream)
+            if isinstance(error, Exists):
+                raise ApiError("DIS.4307") from error
+            if isinstance(error, QuotaExceeded):
+                raise ApiError("DIS.4308") from error
+            raise
+        context.directory.put(stream)
+    _log.info("stream created", stream=stream.name, stream_id=stream.stream_id, project=stream.project_id)
+    return stream
+
+
+def _check_quota(context: Context, stream: Stream, quota: StreamQuota) -> None:
+    """DIS.4308 saying which quota. The catalog decides again; this spares the disk what would be refused."""
+    streams, partitions = context.directory.used(stream.project_id, stream.stream_type)
+    if streams >= quota.streams:
+        raise ApiError("DIS.4308", f"[{streams} of {quota.streams} streams used]")
+    most = quota.partitions[stream.stream_type]
+    if partitions + len(stream.partitions) > most:
+        raise ApiError("DIS.4308", f"[{partitions} of {most} {stream.stream_type} partitions used]")
+
+
+async def _undo_create(context: Context, stream: Stream) -> None:
+    try:
+        await context.log.delete_stream(stream.stream_id)
+    except (LogError, OSError) as error:
+        # Empty partitions stay behind; the next start removes them.
+        _log.warning("partitions of a refused stream left", stream_id=stream.stream_id, reason=str(error))
+
+
+async def _delete(context: Context, seen: Stream, missing_as: str = "") -> bool:
+    """Delete a stream, from whatever state; whether it is gone. DIS.4301 when another call was faster."""
+    stream_id = seen.stream_id
+    async with context.directory.lock(seen.project_id, seen.name):
+        stream = context.directory.by_id(stream_id)
+        if stream is None:
+            raise stream_missing(missing_as, seen.project_id, status=404)
+        if stream.status is not StreamStatus.TERMINATING:
+            now = context.clock.now_ms()
+            stream = msgspec.structs.replace(stream, status=StreamStatus.TERMINATING, modified_ms=now)
+            await context.catalog.replace_stream(stream)
+            context.directory.put(stream)
+        try:
+            await context.log.delete_stream(stream_id)
+        except (LogError, OSError) as error:
+            _log.error("stream not freed, will be tried again", stream_id=stream_id, reason=str(error))
+            return False
+        await context.catalog.remove_stream(stream_id)
+        context.directory.drop(stream)
+    _log.info("stream deleted", stream=stream.name, stream_id=stream_id, project=stream.project_id)
+    return True
+
+
+def _begin(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+    """Start `work` so that it ends, locks and all, even when its caller goes away (a client hanging up)."""
+    task = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _background.discard(task)
+    # Looked at even when nobody waits any more: an ApiError was for a client, the rest is for the operator.
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, ApiError):
+        _log.error("stream operation failed", error=repr(error))
+
+
+def _new_stream(project_id: str, request: CreateStreamRequest, limits: Limits, now_ms: int) -> Stream:
+    """The stream a request asks for. Every field is checked, in the order of table 5-3."""
+    name = validation.stream_name(request.stream_name, limits)
+    count = validation.within("partition_count", request.partition_count, 1, limits.partitions_per_stream)
+    stream_type = (
+        validation.member("stream_type", request.stream_type, StreamType)
+        if request.stream_type
+        else StreamType.COMMON
+    )
+    data_type = (
+        validation.member("data_type", request.data_type, DataType) if request.data_type else DataType.BLOB
+    )
+    hours = given(request.data_duration)
+    if hours is None:
+        hours = limits.retention_hours_default
+    validation.within("data_duration", hours, limits.retention_hours_min, limits.retention_hours_max)
+    scaling = given(request.auto_scale_enabled) or False
+    low, high = 0, 0
+    if scaling:
+        low, high = validation.auto_scale_bounds(
+            given(request.auto_scale_min_partition_count),
+            given(request.auto_scale_max_partition_count),
+            stream_type,
+            limits,
+        )
+    schema = schema_text(request.data_schema) if request.data_schema else None
+    if schema is not None:
+        check_schema(schema, limits)
+    csv = given(request.csv_properties)
+    delimiter = validation.csv_delimiter(csv.delimiter, limits) if csv is not None and csv.delimiter else None
+    return Stream(
+        stream_id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+        project_id=project_id,
+        name=name,
+        status=StreamStatus.RUNNING,
+        stream_type=stream_type,
+        data_type=data_type,
+        retention_hours=hours,
+        created_ms=now_ms,
+        modified_ms=now_ms,
+        auto_scale_enabled=scaling,
+        auto_scale_min=low,
+        auto_scale_max=high,
+        data_schema=schema,
+        csv_delimiter=delimiter,
+        compression_format=(
+            validation.compression_format(request.compression_format) if request.compression_format else None
+        ),
+        tags=validation.tags(_tags(given(request.tags)), limits),
+        sys_tags=validation.sys_tags(_tags(given(request.sys_tags))),
+        partitions=tuple(
+            Partition(number=number, hash_start=start, hash_end=end)
+            for number, (start, end) in enumerate(split(count))
+        ),
+    )
+
+
+def _tags(fields: list[TagField] | None) -> list[Tag]:
+    return [Tag(field.key, field.value or "") for field in fields or ()]
+
+
+def _info(stream: Stream) -> StreamInfo:
+    return StreamInfo(
+        stream_id=stream.stream_id,
+        stream_name=stream.name,
+        create_time=stream.created_ms,
+        retention_period=stream.retention_hours,
+        status=stream.status,
+        stream_type=stream.stream_type,
+        data_type=stream.data_type,
+        partition_count=sum(p.status is PartitionStatus.ACTIVE for p in stream.partitions),
+        tags=tag_fields(stream.tags),
+        sys_tags=tag_fields(stream.sys_tags),
+        auto_scale_enabled=stream.auto_scale_enabled,
+        auto_scale_min_partition_count=stream.auto_scale_min if stream.auto_scale_enabled else 0,
+        auto_scale_max_partition_count=stream.auto_scale_max if stream.auto_scale_enabled else 0,
+    )
+
+
+def _partition(log: RecordLog, stream_id: str, partition: Partition) -> PartitionResult:
+    numbers: str | msgspec.UnsetType = msgspec.UNSET
+    if partition.status is not PartitionStatus.EXPIRED:
+        try:
+            earliest, following = log.bounds(PartitionRef(stream_id, partition.number))
+            numbers = f"[{earliest} : {following}]"
+        except UnknownPartition:
+            pass  # the stream is being deleted
+    return PartitionResult(
+        status=partition.status,
+        partition_id=partition_name(partition.number),
+        hash_range=f"[{partition.hash_start} : {partition.hash_end}]",
+        sequence_number_range=numbers,
+        parent_partitions=partition.parents or msgspec.UNSET,
+    )
