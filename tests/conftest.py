@@ -18,6 +18,8 @@ from tests.support.server import Server
 REQUIRED = os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1"
 _not_run: dict[str, str] = {}
 """Test or module -> why it did not run."""
+_failed: list[str] = []
+"""Those of them that had to run."""
 
 StartServer = Callable[..., Server]
 
@@ -50,11 +52,12 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if item.get_closest_marker("services") and report.skipped and not hasattr(report, "wasxfail"):
+    if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         _not_run[item.nodeid] = reason.removeprefix("Skipped: ")
-        if REQUIRED:
+        if REQUIRED and item.get_closest_marker("services"):
             report.outcome = "failed"
+            _failed.append(item.nodeid)
             report.longrepr = f"did not run, and PENSTOCK_REQUIRE_SERVICES=1: {_not_run[item.nodeid]}"
     if report.failed and call.excinfo is not None:
         for running in _servers(item):
@@ -67,11 +70,13 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         _not_run[report.nodeid] = reason.removeprefix("Skipped: ")
+        if REQUIRED:
+            _failed.append(report.nodeid)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if REQUIRED and _not_run and session.exitstatus == pytest.ExitCode.OK:
+    if REQUIRED and _failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -83,7 +88,7 @@ def pytest_unconfigure() -> None:
     print(f"\nDid not run ({len(_not_run)}):")
     for name, reason in _not_run.items():
         print(f"  {name}\n      {reason}")
-    if REQUIRED:
+    if _failed:
         print("PENSTOCK_REQUIRE_SERVICES=1: not running is failing.")
 
 
