@@ -14,7 +14,7 @@ import structlog
 from penstock.log.base import LogError, PartitionRef
 from penstock.model.streams import PartitionStatus, StreamStatus
 from penstock.service.context import Context
-from penstock.service.streams import finish_terminating, references
+from penstock.service.lifecycle import finish_terminating, references
 
 _log = structlog.get_logger("penstock.reconcile")
 

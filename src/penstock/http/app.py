@@ -1,0 +1,195 @@
+"""The API over HTTP: route, authenticate, inflate, call, reply. Owns that order and the error body; knows no sockets.
+
+One coroutine, `respond`, does it for both ways in: the protocol class of `http.protocol` and any ASGI server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import structlog
+
+from penstock.errors import ApiError
+from penstock.http import records
+from penstock.http.call import Access, Call, Handler, Reply, Route, to_json
+from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
+from penstock.http.router import Match, Router
+from penstock.http.wire.compression import inflate
+from penstock.iam.base import SentRequest
+from penstock.limits import UNLIMITED
+from penstock.model.flow import RateWindow
+from penstock.service.context import Context
+
+HotOperation = Callable[[Context, Exchange], Awaitable[Response]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HOT: tuple[tuple[str, str, HotOperation], ...] = (
+    ("POST", "/v2/{project_id}/records", records.put_records),
+    ("GET", "/v2/{project_id}/records", records.get_records),
+    ("GET", "/v2/{project_id}/cursors", records.get_cursor),
+)
+
+_DECLARED_SIZE = {"lz4": b"x-dis-lz4-content-length", "zstd": b"x-dis-zstd-content-length"}
+_log = structlog.get_logger("penstock.http")
+
+
+class Application:
+    """Answers requests. Also an ASGI application, for servers other than our own."""
+
+    def __init__(self, context: Context, routes: Iterable[Route]) -> None:
+        self.context = context
+        table: list[tuple[str, str, HotOperation | Route]] = [*HOT]
+        table += [(route.method, route.path, route) for route in routes]
+        self._router: Router[HotOperation | Route] = Router(table)
+        self._windows: dict[str, RateWindow] = {}
+        self._request_prefix = secrets.token_hex(8)
+        self._request_number = itertools.count(1)
+
+    def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
+        """How large a body may come with these headers, before it is known who sends it."""
+        limits = self.context.limits
+        limit = limits.body_unauthenticated_bytes if self.context.settings.auth else limits.body_token_bytes
+        for name, _ in headers:
+            if name == b"x-auth-token":
+                return limits.body_token_bytes
+            if name == b"authorization":
+                limit = limits.body_signed_bytes
+        return limit
+
+    async def respond(self, sent: SentRequest, scheme: str) -> Response:
+        """The reply to a request that has arrived whole. Never raises but for cancellation."""
+        request_id = f"{self._request_prefix}{next(self._request_number):016x}"
+        try:
+            match = self._router.match(sent.method, sent.path)
+            if isinstance(match.handler, Route):
+                response = await self._control(sent, match, match.handler, scheme)
+            else:
+                response = await self._hot(sent, match, match.handler)
+        except ApiError as error:
+            response = error_response(error)
+        except Exception:
+            _log.exception(
+                "request failed", request_id=request_id, method=sent.method, path=sent.path.decode("latin-1")
+            )
+            response = error_response(ApiError("DIS.5000", f"[request {request_id}]"))
+        return response._replace(headers=(*response.headers, ("X-Request-Id", request_id)))
+
+    async def _hot(self, sent: SentRequest, match: Match[Any], operation: HotOperation) -> Response:
+        context = self.context
+        principal = context.authenticator.authenticate(sent)
+        project_id = match.params["project_id"]
+        if not context.authenticator.allows_project(principal, project_id):
+            raise ApiError("DIS.4117", f"[{project_id[:64]}]")
+        exchange = Exchange(
+            sent=sent,
+            principal=principal,
+            project_id=project_id,
+            query=parse_query(sent.query),
+            body=self._inflate(sent),
+            content_type=header(sent, b"content-type").lower(),
+        )
+        return await operation(context, exchange)
+
+    async def _control(self, sent: SentRequest, match: Match[Any], route: Route, scheme: str) -> Response:
+        context = self.context
+        principal = None
+        if route.access is not Access.OPEN:
+            principal = context.authenticator.authenticate(sent)
+        if route.access is Access.PROJECT:
+            project_id = match.params["project_id"]
+            assert principal is not None
+            if not context.authenticator.allows_project(principal, project_id):
+                raise ApiError("DIS.4117", f"[{project_id[:64]}]")
+            self._throttle(project_id)
+        call = Call(
+            context=context,
+            sent=sent,
+            principal=principal,
+            params=match.params,
+            query=parse_query(sent.query),
+            body=self._inflate(sent),
+            scheme=scheme,
+        )
+        handler: Handler = route.handler
+        return reply_response(await handler(call))
+
+    def _inflate(self, sent: SentRequest) -> bytes:
+        if not sent.body:
+            return b""
+        encoding = header(sent, b"content-encoding").strip().lower()
+        if not encoding or encoding == "identity":
+            return sent.body
+        name = _DECLARED_SIZE.get(encoding)
+        declared = header(sent, name) if name else ""
+        return inflate(sent.body, encoding, declared, self.body_limit(sent.headers))
+
+    def _throttle(self, project_id: str) -> None:
+        most = self.context.limits.control_requests_per_second
+        if most >= UNLIMITED:
+            return
+        window = self._windows.get(project_id)
+        if window is None:
+            window = self._windows[project_id] = RateWindow(most, UNLIMITED)
+        if not window.admit((0,), self.context.clock.monotonic()):
+            raise ApiError("DIS.4305", f"[at most {most} requests a second]")
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"{scope['type']} is not served here")
+        headers = list(scope["headers"])
+        limit = self.body_limit(headers)
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > limit:
+                response = error_response(too_large(limit))
+                break
+            if not message.get("more_body"):
+                sent = SentRequest(
+                    method=scope["method"],
+                    path=scope["raw_path"].partition(b"?")[0],
+                    query=scope["query_string"],
+                    headers=headers,
+                    body=bytes(body),
+                    peer=(scope.get("client") or ("",))[0],
+                )
+                response = await self.respond(sent, scope.get("scheme", "http"))
+                break
+        reply_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
+        if response.content_type is not None:
+            reply_headers.append((b"content-type", response.content_type.encode()))
+        if response.status != 204:
+            reply_headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": reply_headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+
+def too_large(limit: int) -> ApiError:
+    """413: the body is larger than may be sent with these credentials."""
+    return ApiError("APIGW.0201", f"[body: at most {limit} bytes]")
+
+
+def error_response(error: ApiError) -> Response:
+    """Both spellings of code and message, with equal values (clients.md section 5)."""
+    body = {
+        "errorCode": error.code,
+        "message": error.message,
+        "error_code": error.code,
+        "error_msg": error.message,
+    }
+    return Response(error.status, JSON, to_json(body))
+
+
+def reply_response(reply: Reply) -> Response:
+    """A handler's reply as bytes. None is a zero-length body without a type."""
+    if reply.body is None:
+        return Response(reply.status, None, b"", reply.headers)
+    return Response(reply.status, JSON, to_json(reply.body), reply.headers)

@@ -1,0 +1,85 @@
+"""The management listener: /healthz, /readyz, /metrics. Owns these three pages; no credentials, so loopback by default.
+
+healthz: the process answers. readyz: it can be written to. metrics: Prometheus text.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock import __version__
+from penstock.errors import ApiError
+from penstock.http.app import error_response
+from penstock.http.call import to_json
+from penstock.http.exchange import JSON, Response
+from penstock.http.router import Router
+from penstock.iam.base import SentRequest
+from penstock.service.context import Context
+
+
+class _Totals(Collector):
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._context.records.totals
+        for name, help_text, value in (
+            ("penstock_put_requests", "PutRecords requests answered.", totals.puts),
+            ("penstock_put_records", "Records acknowledged.", totals.records_in),
+            ("penstock_put_body_bytes", "Bytes of PutRecords bodies, inflated.", totals.bytes_in),
+            ("penstock_put_refused_records", "Records answered with an error code.", totals.refused),
+            ("penstock_throttled", "Records and reads refused by traffic control.", totals.throttled),
+            ("penstock_get_requests", "GetRecords requests answered.", totals.reads),
+            ("penstock_get_records", "Records returned.", totals.records_out),
+            ("penstock_get_bytes", "Stored bytes of records returned.", totals.bytes_out),
+        ):
+            yield CounterMetricFamily(name, help_text, value=value)
+        health = self._context.log.health()
+        yield GaugeMetricFamily("penstock_ready", "1 when the log can be written.", value=int(health.ok))
+        yield GaugeMetricFamily(
+            "penstock_partitions", "Partitions in the log.", value=len(self._context.log.partitions())
+        )
+        free = os.statvfs(self._context.settings.data)
+        yield GaugeMetricFamily(
+            "penstock_disk_free_bytes", "Free bytes where the data is.", value=free.f_bavail * free.f_frsize
+        )
+        info = GaugeMetricFamily("penstock_build_info", "Version of the server.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+
+
+class ManageApplication:
+    """Answers the management listener; the same shape as `http.app.Application`."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._registry = CollectorRegistry()
+        self._registry.register(_Totals(context))
+        if Path("/proc/self/stat").exists():
+            ProcessCollector(registry=self._registry)
+        self._router = Router(
+            [("GET", "/healthz", "healthz"), ("GET", "/readyz", "readyz"), ("GET", "/metrics", "metrics")]
+        )
+
+    def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
+        return 1024
+
+    async def respond(self, sent: SentRequest, scheme: str) -> Response:
+        try:
+            page = self._router.match(sent.method, sent.path).handler
+        except ApiError as error:
+            return error_response(error)
+        if page == "healthz":
+            return Response(200, JSON, to_json({"status": "ok", "version": __version__}))
+        if page == "readyz":
+            health = self.context.log.health()
+            status = {"status": "ready" if health.ok else "not ready", "problems": health.problems}
+            return Response(200 if health.ok else 503, JSON, to_json(status))
+        return Response(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))

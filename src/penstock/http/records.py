@@ -1,0 +1,69 @@
+"""The three hot operations on the wire: PutRecords, GetRecords, cursors. Owns reading their parameters and choosing the
+codec; the work is `service.records`."""
+
+from __future__ import annotations
+
+from penstock.errors import ApiError, invalid
+from penstock.http.call import parse_integer
+from penstock.http.exchange import JSON, Exchange, Response
+from penstock.http.wire import json_records, protobuf
+from penstock.service.context import Context
+
+_PROTOBUF_PREFIX = "application/x-protobuf"
+
+
+async def put_records(context: Context, exchange: Exchange) -> Response:
+    """POST /v2/{project_id}/records (5.4.1)."""
+    body = exchange.body
+    if exchange.content_type.startswith(_PROTOBUF_PREFIX):
+        request = protobuf.decode_put(body)
+        outcome = await context.records.put(exchange.project_id, request, body_bytes=len(body))
+        return Response(200, protobuf.CONTENT_TYPE, protobuf.encode_outcome(outcome))
+    request = json_records.decode_put(body)
+    outcome = await context.records.put(exchange.project_id, request, body_bytes=len(body))
+    return Response(200, JSON, json_records.encode_outcome(outcome))
+
+
+async def get_records(context: Context, exchange: Exchange) -> Response:
+    """GET /v2/{project_id}/records (5.4.2). `limit` is undocumented but sent by two clients; `app_name` names the reader."""
+    query = exchange.query
+    cursor = query.get("partition-cursor", "")
+    if not cursor:
+        raise ApiError("DIS.4217", "[partition-cursor: required]")
+    limits = context.limits
+    max_bytes = _positive(query.get("max_fetch_bytes", ""), "max_fetch_bytes", limits.fetch_bytes_max)
+    max_records = _positive(query.get("limit", ""), "limit", limits.fetch_records_max)
+    fetched = await context.records.fetch(
+        exchange.project_id,
+        cursor,
+        max_bytes,
+        limits.fetch_records_max if max_records is None else max_records,
+    )
+    if exchange.content_type.startswith(_PROTOBUF_PREFIX):
+        return Response(200, protobuf.CONTENT_TYPE, protobuf.encode_fetched(fetched))
+    return Response(200, JSON, json_records.encode_fetched(fetched, context.records))
+
+
+async def get_cursor(context: Context, exchange: Exchange) -> Response:
+    """GET /v2/{project_id}/cursors (5.4.3)."""
+    query = exchange.query
+    cursor = await context.records.cursor(
+        exchange.project_id,
+        stream_name=query.get("stream-name", ""),
+        stream_id=query.get("stream-id", ""),
+        partition_id=query.get("partition-id", ""),
+        cursor_type=query.get("cursor-type", ""),
+        sequence=query.get("starting-sequence-number", ""),
+        timestamp=query.get("timestamp", ""),
+    )
+    return Response(200, JSON, b'{"partition_cursor":"%b"}' % cursor.encode())
+
+
+def _positive(text: str, name: str, most: int) -> int | None:
+    """None when absent, empty or 0. Above what one reply may carry, the reply's own bound applies."""
+    if text in ("", "0"):
+        return None
+    number = parse_integer(name, text)
+    if number < 0:
+        raise invalid(name, f"{text} is less than 0")
+    return min(number, most)

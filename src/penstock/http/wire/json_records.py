@@ -1,0 +1,106 @@
+"""PutRecords and GetRecords as JSON. Owns those bytes (clients.md 1.3, 3.2); knows no storage and no HTTP.
+
+Replies are put together per partition and per frame, not per record, wherever records of a request stay together.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import Any
+
+import msgspec
+
+from penstock.http.call import decode_json
+from penstock.log.base import Frame
+from penstock.log.payload import decode as decode_payload
+from penstock.model.streams import partition_name
+from penstock.service.records import Fetched, Placed, PutOutcome, PutRecords, Records
+
+_put_decoder = msgspec.json.Decoder(PutRecords)
+_encoder = msgspec.json.Encoder()
+
+
+class _Keyed(msgspec.Struct, gc=False, omit_defaults=True):
+    """A record with a key, or among records with one (5.4.2 table 5-74)."""
+
+    partition_key: str | None = None
+    sequence_number: str = ""
+    data: bytes = b"\0"
+    timestamp: int = -1
+    timestamp_type: str = ""
+
+
+class _Keyless(msgspec.Struct, gc=False):
+    sequence_number: str
+    data: bytes
+    timestamp: int
+    timestamp_type: str
+
+
+def decode_put(body: bytes) -> PutRecords:
+    """A PutRecords body. DIS.4202 when empty, DIS.4300 naming the field that is missing, mistyped or no Base64."""
+    try:
+        return _put_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode_json(body, PutRecords)  # refuses again, naming the field
+
+
+def encode_outcome(outcome: PutOutcome) -> bytes:
+    """The reply to PutRecords: a pair `partition_id`, `sequence_number` or `error_code`, `error_message` a record,
+    never both (the old Python client takes the absence of `sequence_number` for failure)."""
+    if len(outcome.placed) == 1 and not outcome.failed:
+        entries = _entries(outcome.placed[0])
+        return b'{"failed_record_count":0,"records":[%b]}' % entries.encode()
+    replies: list[str] = [""] * outcome.total
+    for place in outcome.placed:
+        before = _before(place.partition)
+        indices = range(outcome.total) if place.indices is None else place.indices
+        for index, sequence in zip(indices, range(place.base, place.base + place.records), strict=True):
+            replies[index] = f'{before}{sequence}"}}'
+    for index, (code, message) in outcome.failed.items():
+        replies[index] = _encoder.encode({"error_code": code, "error_message": message}).decode()
+    return b'{"failed_record_count":%d,"records":[%b]}' % (len(outcome.failed), ",".join(replies).encode())
+
+
+def _before(partition: int) -> str:
+    return f'{{"partition_id":"{partition_name(partition)}","sequence_number":"'
+
+
+def _entries(place: Placed) -> str:
+    before = _before(place.partition)
+    if place.records == 1:
+        return f'{before}{place.base}"}}'
+    sequences = map(str, range(place.base, place.base + place.records))
+    return before + ('"},' + before).join(sequences) + '"}'
+
+
+def encode_fetched(fetched: Fetched, records: Records) -> bytes:
+    """The reply to GetRecords. The form of a whole frame is kept with the frame: ten consumers cost one encoding."""
+    parts: list[bytes] = []
+    for part in fetched.slices:
+        frame = part.frame
+        if part.whole:
+            rendered = frame.rendered
+            if rendered is None:
+                rendered = _render(frame, 0, frame.count)
+                records.keep_rendered(frame, rendered)
+            parts.append(rendered)
+        else:
+            parts.append(_render(frame, part.start, part.stop))
+    return b'{"records":[%b],"next_partition_cursor":"%b"}' % (b",".join(parts), fetched.next_cursor.encode())
+
+
+def _render(frame: Frame, start: int, stop: int) -> bytes:
+    keys, data = decode_payload(frame.payload)
+    if stop - start != frame.count:
+        data = data[start:stop]
+        keys = None if keys is None else keys[start:stop]
+    sequences = map(str, range(frame.base + start, frame.base + stop))
+    when: Any = repeat(frame.append_ms)
+    kind: Any = repeat("CreateTime")
+    entries: list[Any]
+    if keys is None:
+        entries = list(map(_Keyless, sequences, data, when, kind))
+    else:
+        entries = list(map(_Keyed, keys, sequences, data, when, kind))
+    return _encoder.encode(entries)[1:-1]
