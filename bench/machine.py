@@ -1,0 +1,192 @@
+"""This machine: which cores the two sides use, what the processes on them spend, and what tools there are.
+
+Linux only (`/proc`, CPU affinity). It must not know any system under test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Missing(Exception):
+    """A tool is not there; the message names the command that installs it."""
+
+
+# -- cores ---------------------------------------------------------------------------------------------
+
+
+def cores() -> tuple[int, int]:
+    """(server's core, load generator's core); equal when the process may use only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[1] if len(allowed) > 1 else allowed[0]
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Children started inside inherit the core. Affinity is the calling thread's, so no other thread moves."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+# -- what processes spend ------------------------------------------------------------------------------
+
+
+def tree(pid: int) -> list[int]:
+    """`pid` and all its living descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for parent in found:
+        found.extend(children.get(parent, ()))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of every thread of every process in the tree, to a clock tick (10 ms)."""
+    total = 0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+def reset_peak_rss(pid: int) -> None:
+    """Start a new high-water mark for every process in the tree."""
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{each}/clear_refs").write_text("5")
+
+
+def peak_rss_mb(pid: int) -> float:
+    """Sum of the high-water marks of the tree, 10^6 bytes: shared pages count once per process."""
+    total = 0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{each}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    total += int(line.split()[1]) * 1024
+    return total / 1e6
+
+
+# -- tools ---------------------------------------------------------------------------------------------
+
+
+def cache() -> Path:
+    """Where peers are installed once."""
+    root = os.environ.get("PENSTOCK_SERVICES_CACHE") or str(Path.home() / ".cache" / "penstock-services")
+    path = Path(root).absolute() / "bench"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def need(tool: str, hint: str) -> str:
+    """The path of a tool that only its own installer can bring."""
+    found = shutil.which(tool)
+    if found is None:
+        raise Missing(f"{tool} is missing: {hint}")
+    return found
+
+
+def need_debian(tool: str, package: str) -> str:
+    """The path of a tool in a Debian package, which is installed when we may."""
+    found = shutil.which(tool)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        _apt_install(package)
+        found = shutil.which(tool)
+    if found is None:
+        raise Missing(f"{tool} is missing: apt-get install {package}")
+    return found
+
+
+def _apt_install(package: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Server packages start a service of their own on all interfaces or a fixed port unless a policy forbids it.
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    install = [
+        "apt-get",
+        "-qq",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "install",
+        "-y",
+        "--no-install-recommends",
+        package,
+    ]
+    try:
+        if subprocess.run(install, env=environment, stdout=sys.stderr, check=False).returncode:
+            subprocess.run(["apt-get", "-qq", "update"], env=environment, stdout=sys.stderr, check=False)
+            subprocess.run(install, env=environment, stdout=sys.stderr, check=False)
+    finally:
+        if ours:
+            policy.unlink(missing_ok=True)
+
+
+# -- facts for the reader ------------------------------------------------------------------------------
+
+
+def filesystem(path: Path) -> str:
+    """Type of the file system that holds `path`."""
+    best, kind = "", "unknown"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, point, found, *_ = line.split()
+        if path.absolute().is_relative_to(point) and len(point) > len(best):
+            best, kind = point, found
+    return kind
+
+
+def sync_ms(directory: Path, size: int = 131_072, rounds: int = 60) -> float:
+    """Median time to append `size` bytes to a file and fdatasync it, ms: what a durable group costs here."""
+    times = []
+    data = os.urandom(size)
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        for _ in range(rounds):
+            start = time.perf_counter()
+            file.write(data)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return sorted(times)[rounds // 2] * 1e3
+
+
+def facts(directory: Path) -> dict[str, str | float | int]:
+    """What the table cannot say: processor, kernel, interpreter, disk."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return {
+        "processor": model,
+        "cores": os.cpu_count() or 1,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "filesystem": filesystem(directory),
+        "fdatasync_128k_ms": round(sync_ms(directory), 3),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
