@@ -9,8 +9,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,7 +45,12 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False  # a name may look like 127.anything and lead anywhere
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +75,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def parse_address(text: str, name: str = "--listen") -> Address:
     """HOST:PORT, [V6]:PORT or :PORT (loopback)."""
     host, separator, port = text.rpartition(":")
-    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{name} {text!r} is not HOST:PORT, such as 127.0.0.1:20004 (port 0 picks a free one)")
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise ConfigError(
+            f"{name} {text!r} is not HOST:PORT, such as 127.0.0.1:20004 (port 0 picks a free one)"
+        )
     return Address(host.strip("[]") or "127.0.0.1", int(port))
 
 
@@ -84,9 +92,30 @@ def parse_sync(text: str, name: str = "--sync") -> Sync:
     raise ConfigError(f"{name} {text!r} is not always, interval:50ms (any number of milliseconds) or os")
 
 
-_KEYS = {
-    "data", "listen", "manage", "sync", "workers", "auth", "tls_cert", "tls_key", "log_level", "region", "limits",
-}  # fmt: skip
+KEYS: dict[str, str] = {
+    "data": "--data",
+    "listen": "--listen",
+    "manage": "--manage",
+    "limits": "--limits",
+    "sync": "--sync",
+    "workers": "--workers",
+    "auth": "--auth",
+    "tls_cert": "--tls-cert",
+    "tls_key": "--tls-key",
+    "log_level": "--log-level",
+    "region": "--region",
+}
+"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region has none)."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+WORKERS_MAX = 64
+
+
+class _Given(NamedTuple):
+    """A value and where it was said, for messages."""
+
+    value: Any
+    name: str
 
 
 def load(
@@ -96,81 +125,134 @@ def load(
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from a TOML file (keys as in docs/configuration.md), then PENSTOCK_* variables, then `overrides`
-    (command line; None means not given). Raises ConfigError."""
+    (command line; None means not given). Without `file`, PENSTOCK_CONFIG may name one. Raises ConfigError."""
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
+    given: dict[str, _Given] = {}
     limit_overrides: dict[str, object] = {}
     if file is not None:
-        values, limit_overrides = _read_file(file)
-    for key in _KEYS:
-        if (variable := environ.get(f"PENSTOCK_{key.upper()}")) not in (None, ""):
-            values[key] = variable
-    values |= {key: value for key, value in overrides.items() if value is not None}
-    return _build(values, limit_overrides)
+        given, limit_overrides = _read_file(file, "--config")
+    elif named := environ.get("PENSTOCK_CONFIG"):
+        given, limit_overrides = _read_file(Path(named), "PENSTOCK_CONFIG")
+    for key in KEYS:
+        variable = f"PENSTOCK_{key.upper()}"
+        if value := environ.get(variable):
+            given[key] = _Given(value, variable)
+    given |= {key: _Given(value, KEYS[key]) for key, value in overrides.items() if value is not None}
+    return _build(given, limit_overrides)
 
 
-def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, object]]:
+def _read_file(file: Path, name: str) -> tuple[dict[str, _Given], dict[str, object]]:
     try:
         with file.open("rb") as handle:
             document = tomllib.load(handle)
     except OSError as error:
-        raise ConfigError(f"--config {file}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--config {file}: {error}") from error
+        raise ConfigError(f"{name} {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name} {file}: {error}") from error
+    for table, content in document.items():
+        if table not in ("server", "limits"):
+            raise ConfigError(
+                f"{file}: [{table}] is not a table of the configuration; there are [server] and [limits]"
+            )
+        if not isinstance(content, dict):
+            raise ConfigError(f"{file}: {table} is not a table; write [{table}]")
     server = document.get("server", {})
-    if not isinstance(server, dict):
-        raise ConfigError(f"{file}: [server] is not a table")
     for key in server:
-        if key not in _KEYS:
-            raise ConfigError(f"{file}: [server] {key} is not a setting; there are {', '.join(sorted(_KEYS))}")
-    limit_overrides = document.get("limits", {})
-    if not isinstance(limit_overrides, dict):
-        raise ConfigError(f"{file}: [limits] is not a table")
-    return dict(server), dict(limit_overrides)
+        if key not in KEYS:
+            raise ConfigError(f"{file}: [server] {key} is not a setting; there are {', '.join(sorted(KEYS))}")
+    given = {key: _Given(value, f"{file}: [server] {key} =") for key, value in server.items()}
+    return given, dict(document.get("limits", {}))
 
 
-def _build(values: Mapping[str, Any], limit_overrides: dict[str, object]) -> Settings:
-    profile_name = str(values.get("limits", "documented"))
+def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> Settings:
+    profile_name = str(given["limits"].value) if "limits" in given else "documented"
     if profile_name not in PROFILES:
-        raise ConfigError(f"--limits {profile_name!r} is not one of {', '.join(PROFILES)}")
+        raise ConfigError(f"{given['limits'].name} {profile_name!r} is not one of {', '.join(PROFILES)}")
     try:
         limits = profile(profile_name, limit_overrides)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    listen = values.get("listen", "127.0.0.1:20004")
-    manage = values.get("manage")
-    auth = _switch(values.get("auth", "on"))
-    address = listen if isinstance(listen, Address) else parse_address(str(listen))
-    if not auth and not address.is_loopback:
-        raise ConfigError(f"--auth off serves only loopback addresses, not {address.host}: use --listen 127.0.0.1:PORT")
-    cert, key = values.get("tls_cert"), values.get("tls_key")
-    if (cert is None) != (key is None):
-        raise ConfigError("--tls-cert and --tls-key go together; `penstock cert` makes a pair for development")
-    for name, path in (("--tls-cert", cert), ("--tls-key", key)):
-        if path is not None and not Path(path).is_file():
-            raise ConfigError(f"{name} {path}: there is no such file")
-    workers = str(values.get("workers", 1))
-    if not workers.isdigit() or not 1 <= int(workers) <= 64:
-        raise ConfigError(f"--workers {workers!r} is not a whole number from 1 to 64")
-    return Settings(
-        data=Path(values.get("data", "data")),
-        listen=address,
-        manage=None if manage is None else parse_address(str(manage), "--manage"),
+    settings = Settings(
+        data=_path(given, "data") or Path("data"),
+        listen=_address(given, "listen") or Address("127.0.0.1", 20004),
+        manage=_address(given, "manage"),
         limits_profile=profile_name,
         limits=limits,
-        sync=parse_sync(str(values.get("sync", "always"))),
-        workers=int(workers),
-        auth=auth,
-        tls_cert=None if cert is None else Path(cert),
-        tls_key=None if key is None else Path(key),
-        log_level=str(values.get("log_level", "info")),
-        region=str(values.get("region", "local")),
+        sync=parse_sync(str(given["sync"].value), given["sync"].name) if "sync" in given else Sync("always"),
+        workers=_workers(given),
+        auth=_switch(given, "auth", default=True),
+        tls_cert=_path(given, "tls_cert"),
+        tls_key=_path(given, "tls_key"),
+        log_level=_level(given),
+        region=_region(given),
     )
+    _check_together(settings)
+    return settings
 
 
-def _switch(value: object) -> bool:
+def _check_together(settings: Settings) -> None:
+    if not settings.auth and not settings.listen.is_loopback:
+        raise ConfigError(
+            f"--auth off serves only loopback addresses, not {settings.listen.host}: use --listen 127.0.0.1:PORT"
+        )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigError(
+            "--tls-cert and --tls-key go together; `penstock cert` makes a pair for development"
+        )
+    for name, path in (("--tls-cert", settings.tls_cert), ("--tls-key", settings.tls_key)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{name} {path}: there is no such file")
+    if settings.data.exists() and not settings.data.is_dir():
+        raise ConfigError(f"--data {settings.data} is not a directory")
+
+
+def _said(given: Mapping[str, _Given], key: str, default: object) -> tuple[Any, str]:
+    """The value and where it was said; the default, said nowhere."""
+    return (given[key].value, given[key].name) if key in given else (default, "")
+
+
+def _address(given: Mapping[str, _Given], key: str) -> Address | None:
+    if key not in given:
+        return None
+    value, name = given[key]
+    return value if isinstance(value, Address) else parse_address(str(value), name)
+
+
+def _path(given: Mapping[str, _Given], key: str) -> Path | None:
+    if key not in given:
+        return None
+    value, name = given[key]
+    if not isinstance(value, str | Path) or str(value) == "":
+        raise ConfigError(f"{name} {value!r} is not a path")
+    return Path(value)
+
+
+def _workers(given: Mapping[str, _Given]) -> int:
+    value, name = _said(given, "workers", 1)
+    text = "" if isinstance(value, bool) else str(value)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= WORKERS_MAX):
+        raise ConfigError(f"{name} {value!r} is not a whole number from 1 to {WORKERS_MAX}")
+    return int(text)
+
+
+def _level(given: Mapping[str, _Given]) -> str:
+    value, name = _said(given, "log_level", "info")
+    if (level := str(value).lower()) not in LOG_LEVELS:
+        raise ConfigError(f"{name} {value!r} is not one of {', '.join(LOG_LEVELS)}")
+    return level
+
+
+def _region(given: Mapping[str, _Given]) -> str:
+    value, name = _said(given, "region", "local")
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
+        raise ConfigError(f"{name} {value!r} is not a region name: up to 64 letters, digits, `_`, `-` or `.`")
+    return value
+
+
+def _switch(given: Mapping[str, _Given], key: str, *, default: bool) -> bool:
+    value, name = _said(given, key, default)
     if value in (True, "on", "true"):
         return True
     if value in (False, "off", "false"):
         return False
-    raise ConfigError(f"--auth {value!r} is not on or off")
+    raise ConfigError(f"{name} {value!r} is not on or off")
