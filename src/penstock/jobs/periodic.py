@@ -28,7 +28,7 @@ class Periodic:
     def start(self) -> None:
         """Begin with a first run at once."""
         assert self._task is None, "started twice"
-        self._task = asyncio.create_task(self._run(), name=self.name)
+        self._task = asyncio.create_task(self.run(), name=self.name)
 
     async def stop(self) -> None:
         """Interrupt it and wait until it has ended."""
@@ -39,7 +39,8 @@ class Periodic:
         with suppress(asyncio.CancelledError):
             await task
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """The loop itself, for who keeps its own tasks; ends only by being cancelled."""
         while True:
             try:
                 await self._work()

@@ -1,10 +1,10 @@
-"""Deletions that could not be finished at once: tried again. Owns when; how is `service.streams`'s."""
+"""Deletions that could not be finished at once: tried again. Owns when; how is `service.lifecycle`'s."""
 
 from __future__ import annotations
 
 from penstock.jobs.periodic import Periodic
 from penstock.service.context import Context
-from penstock.service.streams import finish_terminating
+from penstock.service.lifecycle import finish_terminating
 
 INTERVAL_SECONDS = 30.0
 

@@ -127,6 +127,12 @@ def to_the_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
     return task
 
 
+async def settle() -> None:
+    """Wait for what goes on after its caller was answered or went away; before log and catalog close."""
+    while _background:
+        await asyncio.wait(_background)
+
+
 def _ended(task: asyncio.Task[Any]) -> None:
     _background.discard(task)
     # Looked at even when nobody waits any more: an ApiError was for a client, the rest is for the operator.

@@ -131,7 +131,7 @@ async def delete_stream(
     """5.1.3. The stream takes no more calls from now on; its name is free again when its disk is, which is normally
     before this returns. 404 with DIS.4301 (missing)."""
     stream = find_stream(context, project_id, stream_name, stream_id)
-    work = lifecycle.to_the_end(lifecycle.delete(context, stream, missing_as=stream_name or stream_id))
+    work = lifecycle.to_the_end(lifecycle.delete(context, stream, missing_as=stream.name))
     done, _ = await asyncio.wait([work], timeout=_DELETE_PATIENCE_SECONDS)
     if done:
         work.result()
@@ -145,7 +145,7 @@ def find_stream(context: Context, project_id: str, name: str, stream_id: str = "
     else:
         stream = context.directory.find(project_id, name)
     if stream is None:
-        raise stream_missing(name or stream_id, project_id, status=404)
+        raise stream_missing((name or stream_id)[: context.limits.stream_name_length], project_id, status=404)
     return stream
 
 
