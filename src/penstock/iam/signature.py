@@ -116,7 +116,7 @@ class SigningKeys:
     def __init__(self, entries: int = 1024) -> None:
         self._entries = entries
         self._keys: dict[tuple[bytes, str, bytes, bytes], bytes] = {}
-        self._nobody = secrets.token_bytes(20)
+        self._nobody = secrets.token_bytes(40)
 
     def of(self, authorization: Authorization, secret: bytes | None) -> bytes:
         """The key of the outer HMAC. Without a secret (unknown access key) one that nobody can sign with, at the
