@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.catalogs import SqliteStore, Store, a_stream
+from tests.support.catalogs import FREE, SqliteStore, Store, a_stream
 
 from penstock.catalog.base import (
     AccessKey,
@@ -22,12 +22,9 @@ from penstock.catalog.base import (
     StreamQuota,
     User,
 )
-from penstock.limits import UNLIMITED
 from penstock.model.streams import PartitionStatus, Stream, StreamStatus, StreamType, Tag
 
 STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteStore}
-
-FREE = StreamQuota(UNLIMITED, dict.fromkeys(StreamType, UNLIMITED))
 
 
 @pytest.fixture(params=STORES)

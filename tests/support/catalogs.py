@@ -8,10 +8,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Protocol
 
-from penstock.catalog.base import Catalog
+from penstock.catalog.base import Catalog, StreamQuota
 from penstock.catalog.sqlite import open_catalog
+from penstock.limits import UNLIMITED
 from penstock.model.hashing import split
 from penstock.model.streams import Partition, PartitionStatus, Stream, StreamStatus, StreamType
+
+FREE = StreamQuota(UNLIMITED, dict.fromkeys(StreamType, UNLIMITED))
 
 
 class Store(Protocol):
