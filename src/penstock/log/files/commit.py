@@ -1,0 +1,240 @@
+"""The commit thread: takes everything that waits, writes it, syncs once per file, answers all of it at once. Owns group
+commit and the order of things; how a partition is written is `writer`'s business.
+
+While the disk works on one group the next one forms, so the busier the log, the more requests share a sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from penstock.clock import Clock
+from penstock.config import Sync
+from penstock.log.base import ReadOnly
+from penstock.log.files.disk import Disk
+from penstock.log.files.segment import Partition, Segment
+from penstock.log.files.writer import Entry, Run, Writer
+
+SYNC_THREADS = 16
+DIRECT_SYNCS = 4
+"""Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
+DIRTY_MAX = 128
+"""Mode `interval`: files written to and kept open until synced; more are synced at once."""
+
+T = TypeVar("T")
+
+
+class Group:
+    """Entries that are committed together, and who waits for them."""
+
+    __slots__ = ("entries", "stored", "waiters")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.stored: list[tuple[Partition, list[Run]]] = []
+
+
+class Committer:
+    """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
+    wait for it go on."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        disk: Disk,
+        clock: Clock,
+        mode: Sync,
+        publish: Callable[[Partition, list[Run]], None],
+    ) -> None:
+        self._loop = loop
+        self._disk = disk
+        self._clock = clock
+        self._mode = mode.mode
+        self._interval = mode.interval_ms / 1000
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._forming = Group()
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        """None: a group has begun to form. A call: something to do between groups."""
+        self._stopping = False
+        self._pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="log-sync")
+        self._dirty: dict[Writer, None] = {}
+        self._sync_at = 0.0
+        self._behind: Future[list[tuple[Writer, Segment, int]]] | None = None
+        self.problems: dict[Writer, str] = {}
+        """Why partitions are read-only. Read by the event loop."""
+        self.crash: str | None = None
+        self._thread = threading.Thread(target=self._run, name="log-commit", daemon=True)
+        self._thread.start()
+
+    # On the event loop.
+
+    def submit(self, entries: list[Entry]) -> asyncio.Future[None]:
+        """Queue entries; the future is done when each has its result."""
+        waiter = self._loop.create_future()
+        with self._lock:
+            group = self._forming
+            first = not group.entries
+            group.entries += entries
+            group.waiters.append(waiter)
+        if first:
+            self._queue.put(None)
+        return waiter
+
+    async def between_groups(self, call: Callable[[], T]) -> T:
+        """Run a call on the commit thread, where no write is under way."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                result = call()
+            except Exception as error:
+                self.tell(_set_exception, future, error)
+            else:
+                self.tell(_set_result, future, result)
+
+        self._queue.put(run)
+        return await future
+
+    async def stop(self) -> None:
+        """Finish what is queued and end the thread."""
+
+        def last() -> None:
+            self._stopping = True
+
+        self._queue.put(last)
+        await self._loop.run_in_executor(None, self._thread.join)
+        self._pool.shutdown()
+
+    def _finish(self, group: Group) -> None:
+        for partition, runs in group.stored:
+            self._publish(partition, runs)
+        for waiter in group.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # On the commit thread.
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                item = self._queue.get(timeout=self._patience())
+            except queue.Empty:
+                self._guard(self._sync_dirty)
+                continue
+            if item is not None:
+                item()
+                continue
+            with self._lock:
+                group, self._forming = self._forming, Group()
+            self._guard(self._commit, group)
+            for entry in group.entries:
+                if entry.result is None:
+                    entry.result = ReadOnly(str(self.crash))
+            self.tell(self._finish, group)
+            if self._dirty and time.monotonic() >= self._sync_at:
+                self._guard(self._sync_dirty)
+
+    def _guard(self, call: Callable[..., None], *arguments: object) -> None:
+        """An error nobody foresaw must not end the thread silently: from then on nothing is acknowledged."""
+        try:
+            if self.crash is None:
+                call(*arguments)
+        except Exception as error:
+            self.crash = f"the log takes no more until restart: {type(error).__name__}: {error}"
+
+    def _commit(self, group: Group) -> None:
+        now_ms = self._clock.now_ms()
+        by_writer: dict[Writer, list[Entry]] = {}
+        for entry in group.entries:
+            by_writer.setdefault(entry.writer, []).append(entry)
+        written = []
+        for writer, entries in by_writer.items():
+            if runs := writer.write(entries, now_ms):
+                written.append((writer, runs))
+            elif writer.problem is not None:
+                self.problems[writer] = writer.problem
+        self._disk.reached("after_write_before_sync")
+        if self._mode == "always":
+            self._sync([writer for writer, _ in written])
+        self._disk.reached("after_sync_before_ack")
+        for writer, runs in written:
+            if writer.settle(runs):
+                group.stored.append((writer.partition, runs))
+            else:
+                self.problems[writer] = str(writer.problem)
+            if self._mode == "interval":
+                if not self._dirty:
+                    self._sync_at = time.monotonic() + self._interval
+                self._dirty[writer] = None
+            else:
+                writer.release()
+
+    def _sync(self, writers: list[Writer]) -> None:
+        if len(writers) <= DIRECT_SYNCS:
+            for writer in writers:
+                writer.sync()
+        else:
+            shares = [writers[i::SYNC_THREADS] for i in range(min(SYNC_THREADS, len(writers)))]
+            list(self._pool.map(_sync_each, shares))
+
+    def _patience(self) -> float | None:
+        return max(0.0, self._sync_at - time.monotonic()) if self._dirty else None
+
+    def _sync_dirty(self) -> None:
+        """Mode `interval`: sync in the background what has been written. A slow disk delays the next round, and at
+        last (DIRTY_MAX files) the writers, but does not let work pile up."""
+        if self._behind is not None:
+            if not self._behind.done() and len(self._dirty) < DIRTY_MAX:
+                self._sync_at = time.monotonic() + self._interval
+                return
+            for writer, segment, size in self._behind.result():
+                writer.synced_to(segment, size)
+            self._behind = None
+        for writer in [w for w in self._dirty if w.problem is not None or w.deleted]:
+            if writer.problem is not None and not writer.deleted:
+                self.problems[writer] = writer.problem
+            writer.release()
+            del self._dirty[writer]
+        for writer in [w for w in self._dirty if w.synced == w.size]:
+            del self._dirty[writer]
+        if self._dirty:
+            self._behind = self._pool.submit(_sync_behind, list(self._dirty))
+            self._sync_at = time.monotonic() + self._interval
+
+    def tell(self, call: Callable[..., None], *arguments: object) -> None:
+        """Have a call made on the event loop, after what has been told before."""
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass  # the loop is gone, and with it everybody who waited
+
+
+def _sync_each(writers: list[Writer]) -> None:
+    for writer in writers:
+        writer.sync()
+
+
+def _sync_behind(writers: list[Writer]) -> list[tuple[Writer, Segment, int]]:
+    done = []
+    for writer in writers:
+        if (synced := writer.sync_behind()) is not None:
+            done.append((writer, *synced))
+    return done
+
+
+def _set_result(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,481 @@
+"""`FileLog`: the embedded RecordLog, public verbs only. Owns which partitions there are and what is visible of them; the
+bytes, the files and the commit thread are other modules' (docs/log-format.md shows how they fit).
+
+An append: `append` (event loop: encode, queue) -> `Committer` (its thread: group) -> `Writer` (frame, write, sync) ->
+`_publish` (event loop: visible, cached) -> the caller goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from penstock.clock import Clock
+from penstock.config import Sync
+from penstock.log import payload
+from penstock.log.base import (
+    Batch,
+    Bounds,
+    Closed,
+    Corrupt,
+    Durable,
+    Frame,
+    Health,
+    LogError,
+    OutOfRange,
+    PartitionRef,
+    UnknownPartition,
+)
+from penstock.log.files import directory, reader
+from penstock.log.files.cache import FrameCache
+from penstock.log.files.commit import Committer
+from penstock.log.files.directory import Opened
+from penstock.log.files.disk import Disk
+from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
+from penstock.log.files.format import PAYLOAD_MAX, End
+from penstock.log.files.index import SparseIndex
+from penstock.log.files.pool import FilePool
+from penstock.log.files.reader import Source
+from penstock.log.files.segment import Partition, Segment
+from penstock.log.files.writer import Entry, Run, Writer
+
+READ_THREADS = 4
+INDEXES_MAX = 512
+"""Indexes of sealed segments kept in memory, about 25 KB each."""
+_STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
+
+T = TypeVar("T")
+
+
+class FileLog:
+    """Made by `open_log`. Implements `penstock.log.base.RecordLog`; every call on the event loop that opened it."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        sync: Sync,
+        clock: Clock,
+        disk: Disk,
+        segment_bytes: int,
+        cache_bytes: int,
+        open_files: int,
+    ) -> None:
+        self._root = opened.root
+        self._lock = opened.lock
+        self._disk = disk
+        self._segment_bytes = segment_bytes
+        self._files = FilePool(disk, open_files)
+        self._cache = FrameCache(cache_bytes)
+        self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
+        self._loop = asyncio.get_running_loop()
+        self._committer = Committer(self._loop, disk, clock, sync, self._publish)
+        self._partitions: dict[PartitionRef, Partition] = {}
+        self._writers: dict[PartitionRef, Writer] = {}
+        self._indexed: OrderedDict[Segment, None] = OrderedDict()
+        self._ends: dict[PartitionRef, End] = opened.ends
+        self._closed = False
+        self.damage: tuple[str, ...] = tuple(problem for f in opened.found for problem in f.problems)
+        """What recovery found unreadable, a sentence each."""
+        for found in opened.found:
+            ref = found.partition.ref
+            writer = Writer(found.partition, disk, self._files, segment_bytes)
+            writer.resume(found.tail.segment, found.tail.size, found.tail.next, found.tail.last_ms)
+            writer.problem = found.tail.read_only
+            if writer.problem is None and found.problems:
+                writer.begin_anew()
+            if writer.problem is not None:
+                self._committer.problems[writer] = writer.problem
+            self._partitions[ref] = found.partition
+            self._writers[ref] = writer
+
+    # Writing.
+
+    async def append(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+        """See RecordLog.append."""
+        if self._closed:
+            return [Closed("the log is closed")] * len(batches)
+        entries = []
+        for batch in batches:
+            writer = self._writers.get(batch.ref)
+            if writer is None:
+                return await self._append_some(batches)
+            entries.append(Entry(writer, _encode(batch), len(batch.data)))
+        if not entries:
+            return []
+        await self._committer.submit(entries)
+        return [entry.result for entry in entries]  # type: ignore[misc]
+
+    async def _append_some(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+        known = [batch for batch in batches if batch.ref in self._writers]
+        stored = iter(await self.append(known))
+        refs = {batch.ref for batch in known}
+        return [next(stored) if batch.ref in refs else _unknown(batch.ref) for batch in batches]
+
+    def _publish(self, partition: Partition, runs: list[Run]) -> None:
+        if partition.deleted:
+            return
+        for run in runs:
+            sealed = partition.publish(run.segment, run.frames)
+            if sealed is not None:
+                self._seal(partition, sealed)
+            for _, frame in run.frames:
+                self._cache.add(frame)
+
+    def _seal(self, partition: Partition, segment: Segment) -> None:
+        """Keep the index of a segment that is complete now."""
+        index, salt, size = segment.index, segment.salt, segment.size
+        if index is None or salt is None or size is None or segment.unscanned or segment.damaged:
+            segment.index, segment.unscanned = None, 0  # made by a scan when needed
+            return
+        self._remember(segment)
+        self._threads.submit(reader.save_index, self._disk, segment.path, index, salt, segment.base, size)
+
+    # Reading.
+
+    async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+        """See RecordLog.read."""
+        partition = self._partition(ref)
+        end = partition.next
+        if sequence == end:
+            return []
+        bounds = partition.bounds()
+        if not bounds.earliest <= sequence < end:
+            raise OutOfRange(sequence, bounds)
+        frames = self._cache.run(ref, sequence, max_bytes, max_records)
+        enough = sequence + max_records
+        while True:
+            following = frames[-1].base + frames[-1].count if frames else sequence
+            if following >= end or following >= enough:
+                return frames
+            taken = sum(len(frame.payload) for frame in frames)
+            if frames and taken >= max_bytes:
+                return frames
+            more = self._cache.run(ref, following, max_bytes - taken, enough - following) if frames else None
+            if not more:
+                try:
+                    more = await self._read_disk(partition, following, max_bytes - taken, enough - following)
+                except Corrupt:
+                    if frames:
+                        return frames
+                    raise
+            frames += more
+
+    async def _read_disk(
+        self, partition: Partition, sequence: int, max_bytes: int, max_records: int
+    ) -> list[Frame]:
+        position = partition.position(sequence)
+        segment = partition.segments[position]
+        source = self._source(partition, position)
+        index, salt, size = await self._loaded(partition, segment, source)
+        found = await self._io(
+            partition, segment, sequence,
+            partial(reader.read_frames, self._disk, self._files, source, salt, index.at_sequence(sequence), size,
+                    sequence, max_bytes, max_records),
+        )  # fmt: skip
+        frames: list[Frame] = []
+        wanted, enough = max_bytes, sequence + max_records
+        for frame in found:
+            held = self._cache.add(frame)
+            if not frames or (wanted > 0 and held.base < enough):
+                frames.append(held)
+                wanted -= len(held.payload)
+        return frames
+
+    def bounds(self, ref: PartitionRef) -> Bounds:
+        """See RecordLog.bounds."""
+        return self._partition(ref).bounds()
+
+    async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
+        """See RecordLog.sequence_at. Unreadable records are passed over."""
+        partition = self._partition(ref)
+        if timestamp_ms > partition.last_ms:
+            return partition.next
+        low, high = 0, len(partition.segments) - 1
+        while low < high:
+            middle = (low + high) // 2
+            newest = await self._newest(partition, middle)
+            if newest is not None and newest < timestamp_ms:
+                low = middle + 1
+            else:
+                high = middle
+        for position in range(low, len(partition.segments)):
+            segment, source = partition.segments[position], self._source(partition, position)
+            with suppress(Corrupt):
+                index, salt, size = await self._loaded(partition, segment, source)
+                call = partial(
+                    reader.first_since, self._disk, self._files, source, salt, index.before_time(timestamp_ms),
+                    size, timestamp_ms,
+                )  # fmt: skip
+                found = await self._io(partition, segment, source.base, call)
+                if found is not None:
+                    return max(found, partition.earliest)
+        return partition.next
+
+    async def oldest_ms(self, ref: PartitionRef) -> int | None:
+        """See RecordLog.oldest_ms. Unreadable records are passed over."""
+        partition = self._partition(ref)
+        for position in range(len(partition.segments)):
+            if (oldest := await self._oldest(partition, position)) is not None:
+                return oldest
+        return None
+
+    def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
+        """See RecordLog.keep_rendered."""
+        self._cache.keep_rendered(frame, rendered)
+
+    # Partitions.
+
+    async def create(self, refs: Sequence[PartitionRef]) -> None:
+        """See RecordLog.create. Raises DiskFull, ReadOnly (the disk fails), Closed."""
+        if self._closed:
+            raise Closed("the log is closed")
+        new = [ref for ref in refs if ref not in self._partitions]
+        for ref in new:
+            if not _STREAM_ID.fullmatch(ref.stream_id) or not 0 <= ref.number < 1 << 32:
+                raise ValueError(f"{ref} cannot name a partition")
+        if not new:
+            return
+        try:
+            await self._run(partial(directory.make_partitions, self._disk, self._root, new))
+        except OSError as error:
+            raise of_write(error, "creating partitions") from error
+        for ref in new:
+            if ref not in self._partitions:
+                partition = Partition(self._root, ref)
+                self._partitions[ref] = partition
+                self._writers[ref] = Writer(partition, self._disk, self._files, self._segment_bytes)
+
+    async def delete_stream(self, stream_id: str) -> None:
+        """See RecordLog.delete_stream. What is queued for it fails with UnknownPartition."""
+        gone = [ref for ref in self._partitions if ref.stream_id == stream_id]
+        if not gone:
+            return
+        partitions = [self._partitions.pop(ref) for ref in gone]
+        writers = [self._writers.pop(ref) for ref in gone]
+        for partition, writer in zip(partitions, writers, strict=True):
+            partition.deleted = writer.deleted = True
+            self._cache.drop(partition.ref)
+            self._ends.pop(partition.ref, None)
+            for segment in partition.segments:
+                self._indexed.pop(segment, None)
+
+        def move_away() -> str:
+            moved = directory.move_stream_away(self._disk, self._root, stream_id)
+            for partition, writer in zip(partitions, writers, strict=True):
+                writer.release()
+                self._committer.problems.pop(writer, None)
+                self._files.forget_under(partition.directory)
+            return moved
+
+        moved = await self._committer.between_groups(move_away)
+        await self._run(partial(directory.remove_moved, self._disk, self._root, moved))
+
+    async def expire(self, ref: PartitionRef, before_ms: int) -> int:
+        """See RecordLog.expire."""
+        partition = self._partition(ref)
+        lock = partition.expiring = partition.expiring or asyncio.Lock()
+        async with lock:
+            if partition.last_ms < before_ms and partition.next > partition.earliest:
+                await self._roll_expired(partition, before_ms)
+            dropped: list[Segment] = []
+            count = 0
+            while len(partition.segments) > 1:
+                newest = await self._newest(partition, 0)
+                if partition.deleted or newest is None or newest >= before_ms:
+                    break
+                segment = partition.segments.pop(0)
+                self._indexed.pop(segment, None)
+                dropped.append(segment)
+                count += partition.segments[0].base - segment.base
+            if dropped:
+                await self._run(partial(directory.remove_segments, self._disk, self._files, dropped))
+            return count
+
+    async def _roll_expired(self, partition: Partition, before_ms: int) -> None:
+        """Begin a new segment, so that the last one can go too: its name keeps the next sequence number."""
+        writer = self._writers[partition.ref]
+
+        def roll() -> None:
+            if writer.problem or writer.deleted or writer.last_ms >= before_ms or not writer.holds_records:
+                return
+            with suppress(OSError):
+                segment = writer.roll(writer.last_ms)
+                writer.sync()
+                self._committer.tell(self._publish, partition, [Run(segment, [], [])])
+            if writer.problem is not None:
+                self._committer.problems[writer] = writer.problem
+            writer.release()
+
+        await self._committer.between_groups(roll)
+
+    def partitions(self) -> Sequence[PartitionRef]:
+        """See RecordLog.partitions."""
+        return list(self._partitions)
+
+    def health(self) -> Health:
+        """See RecordLog.health."""
+        problems = tuple(self._committer.problems.values())
+        if self._committer.crash is not None:
+            problems = (self._committer.crash, *problems)
+        return Health(not problems, problems)
+
+    async def close(self) -> None:
+        """See RecordLog.close. The table of ends written last tells the next start that nothing was cut short."""
+        if self._closed:
+            return
+        self._closed = True
+        writers = list(self._writers.values())
+
+        def sync_all() -> None:
+            for writer in writers:
+                writer.finish()
+
+        await self._committer.between_groups(sync_all)
+        await self._committer.stop()
+        ends = [end for writer in writers if (end := self._end(writer)) is not None]
+        await self._run(partial(directory.write_clean, self._disk, self._root, ends))
+        await self._loop.run_in_executor(None, self._threads.shutdown)
+        self._files.close()
+        self._disk.close(self._lock)
+
+    def __repr__(self) -> str:
+        return f"<FileLog {self._root}, {len(self._partitions)} partitions, {len(self._files)} open files>"
+
+    # Helpers.
+
+    def _end(self, writer: Writer) -> End | None:
+        ref, segment = writer.partition.ref, writer.segment
+        if writer.problem is not None or self._committer.crash is not None:
+            return self._ends.get(ref)
+        if segment is None or segment.salt is None:
+            return None
+        return End(
+            ref.stream_id, ref.number, segment.salt, writer.size, segment.base, writer.next, writer.last_ms
+        )
+
+    def _partition(self, ref: PartitionRef) -> Partition:
+        partition = self._partitions.get(ref)
+        if partition is None:
+            raise _unknown(ref)
+        return partition
+
+    def _source(self, partition: Partition, position: int) -> Source:
+        segment = partition.segments[position]
+        return Source(
+            partition.ref, partition.ident, segment.path, segment.name, segment.base, partition.end(position)
+        )
+
+    async def _loaded(
+        self, partition: Partition, segment: Segment, source: Source
+    ) -> tuple[SparseIndex, int, int]:
+        """Index, salt and durable size of a segment."""
+        if segment.index is None and (segment is not partition.segments[-1] or segment.salt is None):
+            call = partial(reader.load_sealed, self._disk, self._files, source)
+            loaded = await self._io(partition, segment, source.base, call)
+            segment.salt, segment.size, segment.index = loaded.salt, loaded.size, loaded.sparse
+            self._remember(segment)
+        elif segment.unscanned:
+            assert segment.salt is not None
+            until = segment.unscanned
+            scan = partial(reader.build_index, self._disk, self._files, source, segment.salt, until)
+            earlier = await self._io(partition, segment, source.base, scan)
+            if segment.unscanned:  # nobody else was quicker
+                segment.unscanned = 0
+                if segment.index is None:
+                    segment.index = earlier
+                else:
+                    segment.index.put_before(earlier)
+        index = segment.index
+        if index is None:
+            index = segment.index = SparseIndex()
+        if segment in self._indexed:
+            self._indexed.move_to_end(segment)
+        assert segment.salt is not None
+        assert segment.size is not None
+        return index, segment.salt, segment.size
+
+    def _remember(self, segment: Segment) -> None:
+        self._indexed[segment] = None
+        while len(self._indexed) > INDEXES_MAX:
+            self._indexed.popitem(last=False)[0].index = None
+
+    async def _newest(self, partition: Partition, position: int) -> int | None:
+        """Append time of the newest record of a segment, or when that is unreadable a time not before it."""
+        if position == len(partition.segments) - 1:
+            return partition.last_ms
+        segment, end = partition.segments[position], partition.end(position)
+        with suppress(Corrupt):
+            index, _, _ = await self._loaded(partition, segment, self._source(partition, position))
+            if index.next == end:
+                return index.last_ms
+        for later in range(position + 1, len(partition.segments)):
+            if (oldest := await self._oldest(partition, later)) is not None:
+                return oldest
+        return partition.last_ms
+
+    async def _oldest(self, partition: Partition, position: int) -> int | None:
+        with suppress(Corrupt):
+            segment = partition.segments[position]
+            index, _, _ = await self._loaded(partition, segment, self._source(partition, position))
+            return index.first_ms
+        return None
+
+    async def _io(self, partition: Partition, segment: Segment, sequence: int, call: Callable[[], T]) -> T:
+        """Run a read on a worker thread; what goes wrong becomes an error of the contract."""
+        try:
+            return await self._run(call)
+        except OSError as error:
+            if error.errno in OUT_OF_FILES:
+                raise OutOfFiles(f"reading: {error.strerror}") from error
+            if partition.deleted:
+                raise _unknown(partition.ref) from None
+            if sequence < partition.earliest:
+                raise OutOfRange(sequence, partition.bounds()) from None
+            raise Corrupt(segment.name, 0, f"it cannot be read: {error.strerror or error}") from error
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._threads, call)
+
+
+def _encode(batch: Batch) -> bytes:
+    encoded = payload.encode(batch.keys, batch.data)
+    if not batch.data or len(encoded) > PAYLOAD_MAX:
+        raise ValueError(f"a batch holds 1 record or more, and at most {PAYLOAD_MAX} bytes")
+    return encoded
+
+
+def _unknown(ref: PartitionRef) -> UnknownPartition:
+    return UnknownPartition(f"there is no partition {ref.number} of stream {ref.stream_id}")
+
+
+async def open_log(
+    directory_: os.PathLike[str] | str,
+    *,
+    sync: Sync,
+    clock: Clock,
+    disk: Disk | None = None,
+    segment_bytes: int = 64 << 20,
+    cache_bytes: int = 24 << 20,
+    open_files: int = 256,
+) -> FileLog:
+    """The log in DIRECTORY/log, recovered and ready.
+
+    `segment_bytes`: size at which a segment is sealed (4 KiB to 1 GiB); `cache_bytes`: memory for recent frames;
+    `open_files`: descriptors kept. Raises AlreadyInUse, UnsupportedFormat, OSError.
+    """
+    if not 4096 <= segment_bytes <= 1 << 30:
+        raise ValueError("segment_bytes is 4096 to 1 GiB")
+    disk = disk or Disk()
+    opened = await asyncio.to_thread(directory.open_directory, disk, os.fspath(directory_))
+    return FileLog(
+        opened, sync=sync, clock=clock, disk=disk, segment_bytes=segment_bytes, cache_bytes=cache_bytes,
+        open_files=open_files,
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""The bytes of the embedded log. Owns every layout (docs/log-format.md draws them); does no I/O.
+
+Four things are stored: segment headers, frames, sparse indexes and the table of ends. All integers are little
+endian. Each carries a CRC32C. A frame cannot be all zero, and says everything about itself: stream, partition,
+first sequence number. The `salt` is random per segment and secret to clients, so no record can hold bytes that
+pass for a frame of the segment it is stored in, nor can blocks left over from another file.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+VERSION = 1
+HEADER_BYTES = 64
+FRAME_BYTES = 64
+"""Both headers are 64 bytes; a frame's payload follows its header."""
+PAYLOAD_MAX = 1 << 30
+SEGMENT_MAX = 1 << 31
+"""Offsets in a segment fit 32 bits even when the largest payload follows a full segment."""
+
+SEGMENT_MAGIC = b"PENSTOCK"
+FRAME_MAGIC = b"PkFr"
+INDEX_MAGIC = b"PkIx"
+ENDS_MAGIC = b"PkEn"
+
+_SEGMENT = struct.Struct("<8sHHI20sIQQI")  # + u32 crc over it
+_FRAME = struct.Struct("<4sIIIIIQQ24s")
+_FRAME_LEAD = struct.Struct("<4sII")  # magic, salt, crc
+_FRAME_BODY = struct.Struct("<IIIQQ24s")  # what the crc covers, before the payload
+_IDENT = struct.Struct("<20sI")
+_LEAD = struct.Struct("<4sHHI")  # magic, version, reserved, crc over the rest: indexes and tables of ends
+_INDEX = struct.Struct("<IIQQQQ")  # salt, entries, segment base, segment bytes, next, last_ms
+_END = struct.Struct("<20sIIIQQQ")  # stream, partition, salt, offset, base, next, last_ms
+_U32 = struct.Struct("<I")
+_CRC_FROM = _FRAME_LEAD.size
+
+assert _SEGMENT.size + 4 == HEADER_BYTES
+assert _FRAME.size == FRAME_BYTES == _FRAME_LEAD.size + _FRAME_BODY.size
+
+
+class UnknownVersion(ValueError):
+    """Intact bytes of a version this program does not know."""
+
+
+class SegmentHeader(NamedTuple):
+    """First 64 bytes of a segment. `created_ms` is not before the append time of any earlier record."""
+
+    stream_id: str
+    partition: int
+    salt: int
+    base: int
+    created_ms: int
+
+
+class FrameHead(NamedTuple):
+    """A frame but for its payload, and where it begins. `durable`: bytes of the segment known to be synced when it
+    was written."""
+
+    offset: int
+    length: int
+    records: int
+    durable: int
+    base: int
+    append_ms: int
+
+    @property
+    def end(self) -> int:
+        """Offset of the byte after the frame."""
+        return self.offset + FRAME_BYTES + self.length
+
+    @property
+    def next(self) -> int:
+        """Sequence number after the frame's last."""
+        return self.base + self.records
+
+
+class IndexFile(NamedTuple):
+    """A sparse index of the segment with this salt, base and size; `next` and `last_ms` are those of its end."""
+
+    salt: int
+    base: int
+    size: int
+    next: int
+    last_ms: int
+    offsets: array[int]
+    bases: array[int]
+    times: array[int]
+
+
+class End(NamedTuple):
+    """All before `offset` of the segment (`base`, `salt`) was durable; `next` and `last_ms` are those of that point."""
+
+    stream_id: str
+    partition: int
+    salt: int
+    offset: int
+    base: int
+    next: int
+    last_ms: int
+
+
+def ident(stream_id: str, partition: int) -> bytes:
+    """The 24 bytes that name a partition inside a frame."""
+    return _IDENT.pack(stream_id.encode("ascii"), partition)
+
+
+def ident_parts(raw: bytes) -> tuple[str, int]:
+    """Stream id and partition number of `ident`."""
+    stream, partition = _IDENT.unpack(raw)
+    return stream.rstrip(b"\0").decode("ascii", "replace"), partition
+
+
+def pack_segment(header: SegmentHeader) -> bytes:
+    """Header bytes of a segment."""
+    body = _SEGMENT.pack(
+        SEGMENT_MAGIC, VERSION, HEADER_BYTES, header.partition, header.stream_id.encode("ascii"), header.salt,
+        header.base, header.created_ms, 0,
+    )  # fmt: skip
+    return body + _U32.pack(crc32c(body))
+
+
+def unpack_segment(raw: bytes) -> SegmentHeader | None:
+    """The header, or None when the bytes are no intact one. Raises UnknownVersion."""
+    if len(raw) < HEADER_BYTES or raw[:8] != SEGMENT_MAGIC:
+        return None
+    if _U32.unpack_from(raw, _SEGMENT.size)[0] != crc32c(raw[: _SEGMENT.size]):
+        return None
+    _, version, _, partition, stream, salt, base, created_ms, _ = _SEGMENT.unpack_from(raw)
+    if version != VERSION:
+        raise UnknownVersion(f"log format {version}; this program reads format {VERSION}")
+    return SegmentHeader(stream.rstrip(b"\0").decode("ascii"), partition, salt, base, created_ms)
+
+
+def pack_frame(
+    name: bytes, salt: int, durable: int, base: int, count: int, append_ms: int, payload: bytes
+) -> bytes:
+    """Header bytes of a frame; the payload goes behind them. `name` is `ident` of the partition."""
+    body = _FRAME_BODY.pack(len(payload), count, durable, base, append_ms, name)
+    return _FRAME_LEAD.pack(FRAME_MAGIC, salt, crc32c(payload, crc32c(body))) + body
+
+
+def frame_mark(salt: int) -> bytes:
+    """The first 8 bytes of every frame of a segment: what to search for behind damage."""
+    return FRAME_MAGIC + _U32.pack(salt)
+
+
+def frame_salt(view: memoryview, position: int) -> int | None:
+    """Salt of what may be a frame at `position`, for a segment whose header is lost; None when it is none."""
+    if bytes(view[position : position + 4]) != FRAME_MAGIC:
+        return None
+    return int(_U32.unpack_from(view, position + 4)[0])
+
+
+def frame_head(view: memoryview, position: int, offset: int, name: bytes, salt: int) -> FrameHead | str:
+    """Head of the frame at `position` of `view` (64 bytes must be there), `offset` of the file; not yet its CRC.
+
+    A sentence instead when these bytes cannot be a frame of this partition and segment.
+    """
+    magic, salt_, _, length, count, durable, base, append_ms, name_ = _FRAME.unpack_from(view, position)
+    if magic != FRAME_MAGIC:
+        return "there is no frame where one should begin"
+    if salt_ != salt or name_ != name:
+        return "the frame belongs to another segment"
+    if not count or length > PAYLOAD_MAX or durable > offset:
+        return "the frame's header makes no sense"
+    return FrameHead(offset, length, count, durable, base, append_ms)
+
+
+def frame_intact(view: memoryview, position: int, length: int) -> bool:
+    """Whether header and payload (all in `view`) match their checksum."""
+    crc: int = _U32.unpack_from(view, position + 8)[0]
+    return crc32c(view[position + _CRC_FROM : position + FRAME_BYTES + length]) == crc
+
+
+def pack_index(index: IndexFile) -> bytes:
+    """Bytes of a sparse index file."""
+    n = len(index.offsets)
+    body = _INDEX.pack(index.salt, n, index.base, index.size, index.next, index.last_ms) + struct.pack(
+        f"<{3 * n}Q", *index.offsets, *index.bases, *index.times
+    )
+    return _LEAD.pack(INDEX_MAGIC, VERSION, 0, crc32c(body)) + body
+
+
+def unpack_index(raw: bytes) -> IndexFile | None:
+    """The index, or None when the bytes are no intact one of this version: it is rebuilt then."""
+    body = _checked(raw, INDEX_MAGIC)
+    if body is None or len(body) < _INDEX.size:
+        return None
+    salt, n, base, size, next_, last_ms = _INDEX.unpack_from(body)
+    if len(body) != _INDEX.size + 24 * n:
+        return None
+    values = array("Q", struct.unpack_from(f"<{3 * n}Q", body, _INDEX.size))
+    return IndexFile(salt, base, size, next_, last_ms, values[:n], values[n : 2 * n], values[2 * n :])
+
+
+def pack_ends(ends: Sequence[End]) -> bytes:
+    """Bytes of a table of ends."""
+    body = b"".join(
+        _END.pack(e.stream_id.encode("ascii"), e.partition, e.salt, e.offset, e.base, e.next, e.last_ms)
+        for e in ends
+    )
+    return _LEAD.pack(ENDS_MAGIC, VERSION, 0, crc32c(body)) + body
+
+
+def unpack_ends(raw: bytes) -> list[End] | None:
+    """The ends, or None when the bytes are no intact table. Raises UnknownVersion."""
+    body = _checked(raw, ENDS_MAGIC)
+    if body is None or len(body) % _END.size:
+        return None
+    if (version := _LEAD.unpack_from(raw)[1]) != VERSION:
+        raise UnknownVersion(f"log format {version}; this program reads format {VERSION}")
+    return [
+        End(stream.rstrip(b"\0").decode("ascii"), *numbers) for stream, *numbers in _END.iter_unpack(body)
+    ]
+
+
+def _checked(raw: bytes, expected: bytes) -> bytes | None:
+    """What follows the lead of an index or a table of ends, if magic and checksum agree. The checksum leaves the
+    version out, so an index of another version is still known to be intact."""
+    if len(raw) < _LEAD.size:
+        return None
+    magic, version, _, crc = _LEAD.unpack_from(raw)
+    body = raw[_LEAD.size :]
+    if magic != expected or crc32c(body) != crc or (expected == INDEX_MAGIC and version != VERSION):
+        return None
+    return body

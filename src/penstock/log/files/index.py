@@ -1,0 +1,102 @@
+"""The sparse index of a segment: about every 64 KiB, which frame begins where and when it was appended. Owns lookups
+and how an index is built; its bytes are `format`'s. It only ever says where to start looking: a missing or damaged
+index costs a scan, nothing else.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+
+from penstock.log.files.disk import Disk
+from penstock.log.files.format import HEADER_BYTES, FrameHead, IndexFile, pack_index, unpack_index
+from penstock.log.files.scan import RECOVERY_BLOCK, Scanner
+
+STRIDE = 64 << 10
+
+
+class SparseIndex:
+    """Three columns in order of sequence numbers, which is also the order of offsets and append times."""
+
+    __slots__ = ("bases", "due", "last_ms", "next", "offsets", "size", "times")
+
+    def __init__(self) -> None:
+        self.offsets: array[int] = array("Q")
+        self.bases: array[int] = array("Q")
+        self.times: array[int] = array("Q")
+        self.due = 0
+        """A frame at or behind this offset gets an entry."""
+        self.size = HEADER_BYTES
+        """End of the last frame seen."""
+        self.next = 0
+        self.last_ms = 0
+
+    def add(self, offset: int, end: int, base: int, count: int, append_ms: int) -> None:
+        """Note the next frame."""
+        if offset >= self.due:
+            self.offsets.append(offset)
+            self.bases.append(base)
+            self.times.append(append_ms)
+            self.due = offset + STRIDE
+        self.size = end
+        self.next = base + count
+        self.last_ms = append_ms
+
+    def at_sequence(self, sequence: int) -> int:
+        """Offset of an indexed frame that begins at or before `sequence`, else of the first byte after the header."""
+        i = bisect_right(self.bases, sequence) - 1
+        return self.offsets[i] if i >= 0 else HEADER_BYTES
+
+    def before_time(self, timestamp_ms: int) -> int:
+        """Offset of an indexed frame older than `timestamp_ms`, such that the first that is not comes soon after."""
+        i = bisect_left(self.times, timestamp_ms) - 1
+        return self.offsets[i] if i >= 0 else HEADER_BYTES
+
+    @property
+    def first_ms(self) -> int | None:
+        """Append time of the first intact frame."""
+        return self.times[0] if self.times else None
+
+    def put_before(self, earlier: SparseIndex) -> None:
+        """Join what a scan found of the frames before the first one noted here."""
+        self.offsets = earlier.offsets + self.offsets
+        self.bases = earlier.bases + self.bases
+        self.times = earlier.times + self.times
+        if not self.next:
+            self.size, self.next, self.last_ms = earlier.size, earlier.next, earlier.last_ms
+            self.due = earlier.due
+
+
+def build(disk: Disk, fd: int, name: bytes, salt: int, base: int, end: int) -> SparseIndex:
+    """An index made by scanning the file up to byte `end`, past any damage. Raises OSError."""
+    index = SparseIndex()
+    index.next = base
+    scanner = Scanner(disk, fd, name, salt, HEADER_BYTES, end, RECOVERY_BLOCK)
+    while True:
+        while (head := scanner.next()) is not None:
+            _note(index, head)
+        if not scanner.reason or scanner.resync(index.next) is None:
+            return index
+        index.due = 0  # the frame behind damage is a good place to start from
+
+
+def _note(index: SparseIndex, head: FrameHead) -> None:
+    index.add(head.offset, head.end, head.base, head.records, head.append_ms)
+
+
+def encode(index: SparseIndex, salt: int, base: int, size: int) -> bytes:
+    """File content for the index of a sealed segment of `size` bytes."""
+    return pack_index(
+        IndexFile(salt, base, size, index.next, index.last_ms, index.offsets, index.bases, index.times)
+    )
+
+
+def decode(raw: bytes, salt: int | None, base: int, size: int) -> SparseIndex | None:
+    """The index, or None when it is damaged or of another file. `salt` None: not known."""
+    stored = unpack_index(raw)
+    if stored is None or stored.base != base or stored.size != size or salt not in (None, stored.salt):
+        return None
+    index = SparseIndex()
+    index.offsets, index.bases, index.times = stored.offsets, stored.bases, stored.times
+    index.size, index.next, index.last_ms = size, stored.next, stored.last_ms
+    return index

@@ -1,0 +1,111 @@
+"""A segment file and a partition as the event loop sees them: what is durable and therefore visible. Owns that state;
+does no I/O. The commit thread never touches it (its own state is `writer.Writer`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+
+from penstock.log.base import Bounds, Frame, PartitionRef
+from penstock.log.files.format import HEADER_BYTES, ident
+from penstock.log.files.index import SparseIndex
+
+SUFFIX = ".seg"
+INDEX_SUFFIX = ".idx"
+
+
+def partition_directory(root: str, ref: PartitionRef) -> str:
+    """ROOT/STREAM/PARTITION, ten digits."""
+    return f"{root}/{ref.stream_id}/{ref.number:010d}"
+
+
+class Segment:
+    """One file. `salt` and `index` are None until somebody needs them; `size` is the durable part."""
+
+    __slots__ = ("base", "damaged", "index", "path", "salt", "size", "unscanned")
+
+    def __init__(
+        self, directory: str, base: int, *, salt: int | None = None, size: int | None = None
+    ) -> None:
+        self.base = base
+        self.path = f"{directory}/{base:020d}{SUFFIX}"
+        self.salt = salt
+        self.size = size
+        self.index: SparseIndex | None = None
+        self.unscanned = 0
+        """The index lacks what is before this offset: written before the last start, not looked at since."""
+        self.damaged = False
+        """Known to hold frames that cannot be read."""
+
+    @property
+    def name(self) -> str:
+        """STREAM/PARTITION/FILE: how errors call it."""
+        return "/".join(self.path.rsplit("/", 3)[1:])
+
+    @property
+    def index_path(self) -> str:
+        return self.path[: -len(SUFFIX)] + INDEX_SUFFIX
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name}, {self.size} bytes>"
+
+
+class Partition:
+    """Segments in order; the last one is written to. `next` is the one after the last durable record."""
+
+    __slots__ = ("deleted", "directory", "expiring", "ident", "last_ms", "next", "ref", "segments")
+
+    def __init__(self, root: str, ref: PartitionRef) -> None:
+        self.ref = ref
+        self.directory = partition_directory(root, ref)
+        self.ident = ident(ref.stream_id, ref.number)
+        self.segments: list[Segment] = []
+        self.next = 0
+        self.last_ms = 0
+        self.deleted = False
+        self.expiring: asyncio.Lock | None = None
+
+    @property
+    def earliest(self) -> int:
+        return self.segments[0].base if self.segments else self.next
+
+    def bounds(self) -> Bounds:
+        return Bounds(self.segments[0].base if self.segments else self.next, self.next)
+
+    def position(self, sequence: int) -> int:
+        """Which segment holds `sequence`."""
+        return max(0, bisect_right(self.segments, sequence, key=_base) - 1)
+
+    def end(self, position: int) -> int:
+        """Sequence number after the last one of a segment."""
+        following = position + 1
+        return self.segments[following].base if following < len(self.segments) else self.next
+
+    def publish(self, segment: Segment, run: list[tuple[int, Frame]]) -> Segment | None:
+        """Make frames visible that are durable at these offsets of `segment`, which may be a new one; the segment it
+        seals is returned."""
+        sealed = None
+        if not self.segments or self.segments[-1] is not segment:
+            sealed = self.segments[-1] if self.segments else None
+            self.segments.append(segment)
+        if (index := segment.index) is None:
+            index = segment.index = SparseIndex()
+        size = segment.size or HEADER_BYTES
+        for offset, frame in run:
+            size = offset + 64 + len(frame.payload)
+            index.add(offset, size, frame.base, frame.count, frame.append_ms)
+        segment.size = size
+        if run:
+            frame = run[-1][1]
+            self.next = frame.base + frame.count
+            self.last_ms = frame.append_ms
+        return sealed
+
+    def __repr__(self) -> str:
+        earliest, following = self.bounds()
+        return f"<Partition {self.ref.stream_id}/{self.ref.number} {earliest}..{following}, {len(self.segments)} segments>"
+
+
+def _base(segment: Segment) -> int:
+    return segment.base

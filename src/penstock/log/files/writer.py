@@ -1,0 +1,299 @@
+"""The writing end of a partition. Owns its file while it grows, the next sequence number, and undoing what failed; used
+by the commit thread alone (but for the flags marked below).
+
+Invariants:
+- `next` and `size` describe frames written in full; a failed write is cut off again before anything else is written.
+- Nothing is answered, and nothing becomes visible, before `synced` has passed it (mode `always`).
+- A segment is created only when all of the one before it is synced: what lies behind a later segment is durable.
+- After any error whose effect on the disk is unknown (a sync that failed, above all) the writer takes nothing more:
+  the kernel may have dropped the pages, and a second sync would report success.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from penstock.log.base import DiskFull, Durable, Frame, LogError, ReadOnly, UnknownPartition
+from penstock.log.files.disk import Buffer, Disk, sync, write_all
+from penstock.log.files.errors import of_write
+from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, SegmentHeader, pack_frame, pack_segment
+from penstock.log.files.pool import FilePool, Handle
+from penstock.log.files.segment import Partition, Segment
+
+
+class Entry:
+    """One batch on its way: what to store, then what became of it."""
+
+    __slots__ = ("count", "epoch", "payload", "result", "writer")
+
+    def __init__(self, writer: Writer, payload: bytes, count: int) -> None:
+        self.writer = writer
+        self.payload = payload
+        self.count = count
+        self.epoch = writer.epoch
+        self.result: Durable | LogError | None = None
+
+
+class Run(NamedTuple):
+    """Frames written to one segment in one go, with their offsets."""
+
+    segment: Segment
+    frames: list[tuple[int, Frame]]
+    entries: list[Entry]
+
+
+class Writer:
+    """One partition's. `synced` is how much of the open segment is known to be on disk."""
+
+    __slots__ = (
+        "_disk", "_files", "_handle", "_segment_bytes", "deleted", "epoch", "last_ms", "next", "partition",
+        "problem", "segment", "size", "synced",
+    )  # fmt: skip
+
+    def __init__(self, partition: Partition, disk: Disk, files: FilePool, segment_bytes: int) -> None:
+        self.partition = partition
+        self._disk = disk
+        self._files = files
+        self._segment_bytes = segment_bytes
+        self._handle: Handle | None = None
+        self.segment: Segment | None = None
+        """None: the next append creates one."""
+        self.size = self.synced = 0
+        self.next = 0
+        self.last_ms = 0
+        self.epoch = 0
+        """Counts failures that pass. An entry queued before one is failed with it. Read by the event loop."""
+        self.problem: str | None = None
+        """Why the partition is read-only, for good. Read by the event loop."""
+        self.deleted = False
+        """Set by the event loop when the partition goes."""
+
+    def resume(self, segment: Segment | None, size: int, following: int, last_ms: int) -> None:
+        """Go on where recovery says, all of which is synced."""
+        self.segment, self.size, self.synced = segment, size, size
+        self.next, self.last_ms = following, last_ms
+
+    @property
+    def holds_records(self) -> bool:
+        """Whether the open segment does."""
+        return self.segment is not None and self.size > HEADER_BYTES
+
+    def begin_anew(self) -> None:
+        """Step 10 of recovery: go on in a new segment, whose name keeps the next sequence number. When there can be
+        none the partition stays read-only."""
+        try:
+            self.partition.publish(self.roll(self.last_ms), [])
+        except OSError as error:
+            self._break(f"its last segment is damaged, and beginning another: {error.strerror or error}")
+        else:
+            self.sync()
+        self.release()
+
+    def finish(self) -> None:
+        """Sync what is not, and let go of the file."""
+        if self.problem is None and not self.deleted and self.segment is not None and self.synced < self.size:
+            try:
+                self.hold()
+            except OSError as error:
+                self._break(f"closing: {error.strerror or error}")
+            self.sync()
+        self.release()
+
+    def write(self, entries: list[Entry], now_ms: int) -> list[Run]:
+        """Write one group's entries; those that fail get their result here. Not synced yet."""
+        runs: list[Run] = []
+        waiting = []
+        for entry in entries:
+            if (refusal := self._refusal(entry)) is not None:
+                entry.result = refusal
+            else:
+                waiting.append(entry)
+        try:
+            while waiting:
+                if self.segment is None or self._is_full(waiting[0]):
+                    self.roll(now_ms)
+                run = self._stage(waiting, now_ms)
+                self._write_run(run)
+                runs.append(run)
+                del waiting[: len(run.entries)]
+        except OSError as error:
+            failure = self._failed(error)
+            for entry in waiting:
+                entry.result = failure
+        return runs
+
+    def sync(self) -> None:
+        """Put on disk what has been written. Never raises: a failure makes the writer read-only."""
+        if self._handle is None or self.synced == self.size:
+            return
+        try:
+            sync(self._disk, self._handle.fd)
+        except OSError as error:
+            self._break(f"fdatasync: {error.strerror or error}")
+        else:
+            self.synced = self.size
+
+    def sync_behind(self) -> tuple[Segment, int] | None:
+        """Mode `interval`, on another thread while the commit thread goes on: sync what is written now, and say how
+        far, for `synced_to`. None: nothing to do, or failed."""
+        segment, size = self.segment, self.size
+        if segment is None or self.deleted or self.problem is not None:
+            return None
+        try:
+            handle = self._files.acquire(segment.path, write=True)
+            try:
+                sync(self._disk, handle.fd)
+            finally:
+                self._files.release(handle)
+        except OSError as error:
+            if not self.deleted:
+                self._break(f"fdatasync: {error.strerror or error}")
+            return None
+        return segment, size
+
+    def synced_to(self, segment: Segment, size: int) -> None:
+        """Take note of `sync_behind`; the file may be closed when nothing was written since."""
+        if segment is self.segment:
+            self.synced = max(self.synced, size)
+            if self.synced == self.size:
+                self.release()
+
+    def settle(self, runs: list[Run]) -> bool:
+        """Give the entries of these runs their results; whether they were stored."""
+        if self.problem is not None:
+            for run in runs:
+                for entry in run.entries:
+                    entry.result = ReadOnly(self.problem)
+            return False
+        for run in runs:
+            for entry, (_, frame) in zip(run.entries, run.frames, strict=True):
+                entry.result = Durable(frame.base, frame.append_ms)
+        return True
+
+    def roll(self, now_ms: int) -> Segment:
+        """Seal the open segment and begin one at `next`. Raises OSError; the open segment then stays open unless the
+        writer became read-only."""
+        if self.segment is not None and self.synced < self.size:
+            self.sync()
+        if self.problem is not None:
+            raise OSError(0, self.problem)
+        self.last_ms = max(self.last_ms, now_ms)
+        salt = self._disk.salt()
+        ref = self.partition.ref
+        segment = Segment(self.partition.directory, self.next, salt=salt, size=HEADER_BYTES)
+        handle = self._create(segment.path)
+        try:
+            header = SegmentHeader(ref.stream_id, ref.number, salt, self.next, self.last_ms)
+            write_all(self._disk, handle.fd, [pack_segment(header)], 0)
+        except OSError:
+            self._files.forget(segment.path)
+            self._files.release(handle)
+            with suppress(OSError):
+                self._disk.unlink(segment.path)
+            raise
+        self.release()
+        self._handle = handle
+        self.segment = segment
+        self.size = HEADER_BYTES
+        self.synced = 0
+        self._disk.reached("after_new_segment_before_sync")
+        try:
+            self._disk.fsync_dir(self.partition.directory)
+        except OSError as error:
+            self._break(f"fsync of the directory: {error.strerror or error}")
+            raise
+        return segment
+
+    def _create(self, path: str) -> Handle:
+        try:
+            return self._files.acquire(path, create=True)
+        except FileExistsError:
+            # Left by a creation that failed and could not be undone: it never held a frame.
+            self._disk.unlink(path)
+            return self._files.acquire(path, create=True)
+
+    def release(self) -> None:
+        """Let the file be closed when room is needed: everything in it is synced, or need not be."""
+        if self._handle is not None:
+            self._files.release(self._handle)
+            self._handle = None
+
+    def hold(self) -> None:
+        """Keep the file open. Raises OSError."""
+        if self._handle is None:
+            assert self.segment is not None
+            self._handle = self._files.acquire(self.segment.path, write=True)
+
+    def _refusal(self, entry: Entry) -> LogError | None:
+        if self.deleted:
+            ref = self.partition.ref
+            return UnknownPartition(f"partition {ref.number} of stream {ref.stream_id} has been deleted")
+        if self.problem is not None:
+            return ReadOnly(self.problem)
+        if entry.epoch != self.epoch:
+            return DiskFull("an append before this one found the disk full")
+        return None
+
+    def _is_full(self, entry: Entry) -> bool:
+        return self.size > HEADER_BYTES and self.size + FRAME_BYTES + len(entry.payload) > self._segment_bytes
+
+    def _stage(self, waiting: list[Entry], now_ms: int) -> Run:
+        """As many frames as the open segment takes, at least one."""
+        assert self.segment is not None
+        ref = self.partition.ref
+        size, sequence, limit = self.size, self.next, self._segment_bytes
+        append_ms = max(self.last_ms, now_ms)
+        frames: list[tuple[int, Frame]] = []
+        taken = []
+        for entry in waiting:
+            length = FRAME_BYTES + len(entry.payload)
+            if size + length > limit and size > HEADER_BYTES:
+                break
+            frames.append((size, Frame(ref, sequence, entry.count, append_ms, entry.payload)))
+            taken.append(entry)
+            size += length
+            sequence += entry.count
+        return Run(self.segment, frames, taken)
+
+    def _write_run(self, run: Run) -> None:
+        self.hold()
+        assert self._handle is not None
+        salt = run.segment.salt
+        assert salt is not None
+        ident, synced = self.partition.ident, self.synced
+        buffers: list[Buffer] = []
+        for _, frame in run.frames:
+            buffers.append(
+                pack_frame(ident, salt, synced, frame.base, frame.count, frame.append_ms, frame.payload)
+            )
+            buffers.append(frame.payload)
+        written = write_all(self._disk, self._handle.fd, buffers, self.size)
+        last = run.frames[-1][1]
+        self.size += written
+        self.next = last.base + last.count
+        self.last_ms = last.append_ms
+
+    def _failed(self, error: OSError) -> LogError:
+        """Undo a write that failed, and say what the batches that waited for it are told."""
+        if self.problem is not None:
+            return ReadOnly(self.problem)
+        answer = of_write(error, "writing")
+        if isinstance(answer, DiskFull):
+            self.epoch += 1
+            if self._handle is not None:
+                try:
+                    self._disk.truncate(self._handle.fd, self.size)
+                except OSError as second:
+                    self._break(f"undoing a write: {second.strerror or second}")
+                    return ReadOnly(str(self.problem))
+        else:
+            self._break(str(answer))
+        return answer
+
+    def _break(self, reason: str) -> None:
+        if self.problem is None:
+            ref = self.partition.ref
+            self.problem = (
+                f"partition {ref.number} of stream {ref.stream_id} is read-only until restart: {reason}"
+            )
