@@ -61,7 +61,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record_bytes: int = MIB
     request_bytes: int = 5 * MIB
     records_per_request: int = 10_000
-    partition_key_length: int = 256
+    partition_key_length: int = 4096
 
     # Reads (5.4.2, 5.4.3)
     fetch_bytes_default: int = 2 * MIB

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from penstock.errors import render
 from penstock.limits import HASH_MAX
@@ -59,6 +60,15 @@ class RoutingTable:
                     self._by_key.clear()
                 self._by_key[key] = number
         return number
+
+    def by_keys(self, keys: Sequence[str | None]) -> list[int]:
+        """The partition of each key; every one of them is a key."""
+        if self.only is not None:
+            return [self.only] * len(keys)
+        numbers = list(map(self._by_key.get, keys))  # type: ignore[arg-type]
+        if None in numbers:
+            return [self.by_key(key) for key in keys]  # type: ignore[arg-type]
+        return numbers  # type: ignore[return-value]
 
     def by_hash(self, value: int) -> int:
         """The partition whose range holds `value`; the last range takes what a rounding leaves over."""

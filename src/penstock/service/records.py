@@ -182,7 +182,13 @@ class Records:
             raise invalid(
                 "records", f"{len(records)} records, at most {limits.records_per_request} in a request"
             )
-        # Decoded data is smaller than the body that carried it: most requests need no count at all.
+        # Data and keys are smaller than the body that carried them: most requests need no count at all.
+        if body_bytes <= limits.partition_key_length:
+            return
+        for index, record in enumerate(records):
+            if record.partition_key and len(record.partition_key) > limits.partition_key_length:
+                reason = f"{len(record.partition_key)} characters, at most {limits.partition_key_length}"
+                raise invalid(f"records[{index}].partition_key", reason)
         if body_bytes <= limits.record_bytes:
             return
         sizes = [len(record.data) for record in records]
@@ -199,41 +205,18 @@ class Records:
     def _group(
         self, state: _StreamState, records: list[PutRecord], failed: dict[int, tuple[str, str]]
     ) -> tuple[list[Batch], list[Sequence[int] | None]]:
-        routing = state.routing
-        by_key = routing.by_key
-        order: list[int] = []
-        add = order.append
-        first = last = None
-        keyed = False
-        for index, record in enumerate(records):
-            key = record.partition_key
-            if key:
-                if len(key) > self._limits.partition_key_length:
-                    raise invalid(
-                        f"records[{index}].partition_key",
-                        f"{len(key)} characters, at most {self._limits.partition_key_length}",
-                    )
-                keyed = True
-            if record.partition_id or record.explicit_hash_key or not key:
-                try:
-                    number = routing.route(record.partition_id, record.explicit_hash_key, key)
-                except RecordError as error:
-                    failed[index] = (error.code, error.message)
-                    number = -1
-            else:
-                number = by_key(key) if routing.only is None else routing.only
-            add(number)
-            if first is None:
-                first = number
-            elif number != first:
-                last = number
-        keys = [record.partition_key or None for record in records] if keyed else None
+        """Batches by partition and where in the request their records are; records without a place go to `failed`."""
+        keys = [record.partition_key for record in records]
         data = [record.data for record in records]
-        if last is None:
-            assert first is not None
-            return ([], []) if first < 0 else ([Batch(state.refs[first], data, keys)], [None])
+        numbers = self._numbers(state.routing, records, keys, failed)
+        columns = keys if any(keys) else None
+        if columns is not None and not all(columns):
+            columns = [key or None for key in columns]
+        first = numbers[0]
+        if numbers.count(first) == len(numbers):
+            return ([Batch(state.refs[first], data, columns)], [None]) if first >= 0 else ([], [])
         groups: dict[int, list[int]] = {}
-        for index, number in enumerate(order):
+        for index, number in enumerate(numbers):
             group = groups.get(number)
             if group is None:
                 groups[number] = [index]
@@ -244,11 +227,32 @@ class Records:
             Batch(
                 state.refs[number],
                 [data[i] for i in indices],
-                None if keys is None else [keys[i] for i in indices],
+                None if columns is None else [columns[i] for i in indices],
             )
             for number, indices in groups.items()
         ]
         return batches, list(groups.values())
+
+    def _numbers(
+        self,
+        routing: RoutingTable,
+        records: list[PutRecord],
+        keys: list[str | None],
+        failed: dict[int, tuple[str, str]],
+    ) -> list[int]:
+        """The partition of each record; -1 for those put into `failed`."""
+        # Most requests name keys only: then routing is one look-up a record, in C.
+        if all(keys) and not any(record.partition_id or record.explicit_hash_key for record in records):
+            return routing.by_keys(keys)
+        numbers: list[int] = []
+        for index, record in enumerate(records):
+            try:
+                number = routing.route(record.partition_id, record.explicit_hash_key, record.partition_key)
+            except RecordError as error:
+                failed[index] = (error.code, error.message)
+                number = -1
+            numbers.append(number)
+        return numbers
 
     def _throttle(
         self,

@@ -6,7 +6,7 @@ frame. The size is known and checked before anything is inflated, and never exce
 
 from __future__ import annotations
 
-import io
+import zlib
 
 import cramjam
 import zstandard
@@ -86,23 +86,41 @@ def _snappy(body: bytes, limit: int) -> bytes:
 
 def _zstd(body: bytes, limit: int) -> bytes:
     try:
-        parameters = zstandard.get_frame_parameters(body)
-        unknown = (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
-        if parameters.content_size not in unknown and parameters.content_size > limit:
+        size = _check_zstd(body)
+        if size is not None and size > limit:
             raise _too_large(limit)
         # The window bounds what the decoder allocates, whatever the content size says.
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(body))
-        inflated = reader.read(limit + 1)
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
+            inflated = bytes(reader.read(limit + 1))
     except zstandard.ZstdError:
         raise malformed("body", "not a zstd frame") from None
     if len(inflated) > limit:
         raise _too_large(limit)
+    if size is not None and len(inflated) != size:
+        raise malformed("body", f"a zstd frame that declares {size} bytes and holds {len(inflated)}")
     return inflated
 
 
-def _gzip(body: bytes, limit: int) -> bytes:
-    import zlib
+def _check_zstd(body: bytes) -> int | None:
+    """The content size of one whole frame, None when it does not say. The reader takes a frame that was cut for its end,
+    so the blocks are walked here (RFC 8878, 3.1.1)."""
+    parameters = zstandard.get_frame_parameters(body)
+    at = zstandard.frame_header_size(body)
+    last = False
+    while not last:
+        header = int.from_bytes(body[at : at + 3], "little")
+        if at + 3 > len(body):
+            raise malformed("body", "a zstd frame that ends too soon")
+        last = bool(header & 1)
+        repeated = header >> 1 & 3 == 1
+        at += 3 + (1 if repeated else header >> 3)
+    if at + (4 if parameters.has_checksum else 0) != len(body):
+        raise malformed("body", "not one whole zstd frame")
+    unknown = (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
+    return None if parameters.content_size in unknown else int(parameters.content_size)
 
+
+def _gzip(body: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj(wbits=31)
     try:
         inflated = inflater.decompress(body, limit + 1)
