@@ -23,11 +23,11 @@ _encoder = msgspec.json.Encoder()
 class _Keyed(msgspec.Struct, gc=False, omit_defaults=True):
     """A record with a key, or among records with one (5.4.2 table 5-74)."""
 
+    sequence_number: str
+    data: bytes
+    timestamp: int
+    timestamp_type: str
     partition_key: str | None = None
-    sequence_number: str = ""
-    data: bytes = b"\0"
-    timestamp: int = -1
-    timestamp_type: str = ""
 
 
 class _Keyless(msgspec.Struct, gc=False):
@@ -102,5 +102,5 @@ def _render(frame: Frame, start: int, stop: int) -> bytes:
     if keys is None:
         entries = list(map(_Keyless, sequences, data, when, kind))
     else:
-        entries = list(map(_Keyed, keys, sequences, data, when, kind))
+        entries = list(map(_Keyed, sequences, data, when, kind, keys))
     return _encoder.encode(entries)[1:-1]
