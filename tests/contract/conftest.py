@@ -1,0 +1,70 @@
+"""What contract tests share: a server in profile `documented`, a client that adds nothing, streams that go away again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.support.server import Server
+from tests.support.wire import Wire, done
+
+Make = Callable[..., str]
+_numbers = itertools.count()
+_CONFIG = "[limits]\ncontrol_requests_per_second = 1000000\n"
+"""The documented limits, but for the rate of control requests: tests send more than a person's programs do."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("documented")
+    config = directory / "penstock.toml"
+    config.write_text(_CONFIG)
+    with Server(directory / "data", "--config", str(config)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def relaxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another server, with other credentials, in profile `relaxed`."""
+    with Server(tmp_path_factory.mktemp("relaxed") / "data", "--limits", "relaxed") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def wire(server: Server) -> Iterator[Wire]:
+    client = Wire.to(server)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def relaxed_wire(relaxed: Server) -> Iterator[Wire]:
+    client = Wire.to(relaxed)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def name(wire: Wire) -> Iterator[str]:
+    """A stream name that nobody has used; whatever is made under it goes away after the test."""
+    text = f"t{os.getpid()}-{next(_numbers)}"
+    yield text
+    wire.delete(text)
+
+
+@pytest.fixture
+def make(wire: Wire) -> Iterator[Make]:
+    """Makes streams, of any name unless told, that go away after the test: make(partitions=3, data_type="JSON")."""
+    made: list[str] = []
+
+    def create(name: str = "", partitions: int = 1, **fields: object) -> str:
+        name = name or f"t{os.getpid()}-{next(_numbers)}"
+        done(wire.create(name, partitions, **fields), 201)
+        made.append(name)
+        return name
+
+    yield create
+    for one in made:
+        wire.delete(one)
