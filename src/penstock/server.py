@@ -43,6 +43,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.service.context import Context
 from penstock.service.directory import Directory
+from penstock.service.partitions import Partitions
 from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
 
@@ -136,6 +137,7 @@ async def _open(settings: Settings) -> AsyncIterator[Context]:
             catalog, sealer, clock, limits, auth=settings.auth, region=settings.region
         )
         directory = await Directory.open(catalog)
+        partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         context = Context(
             settings=settings,
             limits=limits,
@@ -145,7 +147,9 @@ async def _open(settings: Settings) -> AsyncIterator[Context]:
             identity=identity,
             authenticator=make_authenticator(identity),
             directory=directory,
-            records=Records(log, directory, limits, clock, await _secret(catalog, sealer, "cursor-key")),
+            records=Records(
+                partitions, directory, limits, clock, await _secret(catalog, sealer, "cursor-key")
+            ),
         )
         await reconcile(context)
         yield context

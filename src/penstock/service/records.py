@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed, render, stream_missing
-from penstock.limits import SEQUENCE_MAX, UNLIMITED, Limits, PartitionRate
+from penstock.limits import SEQUENCE_MAX, Limits, PartitionRate
 from penstock.log.base import (
     Batch,
     Durable,
@@ -21,16 +21,16 @@ from penstock.log.base import (
     LogError,
     OutOfRange,
     PartitionRef,
-    RecordLog,
     UnknownPartition,
 )
-from penstock.log.payload import decode as decode_payload
 from penstock.model.cursors import Cursor, CursorCodec, CursorType
-from penstock.model.flow import RateWindow
 from penstock.model.routing import RecordError, RoutingTable, parse_partition_id
 from penstock.model.streams import PartitionStatus, Stream, StreamStatus, StreamType, partition_name
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
+from penstock.service.partitions import PartitionStore, Slice, Throttled
+
+_THROTTLED = ("DIS.4303", render("DIS.4303"))
 
 
 class PutRecord(msgspec.Struct, gc=False):
@@ -70,18 +70,6 @@ class PutOutcome(NamedTuple):
     failed: dict[int, tuple[str, str]]
 
 
-class Slice(NamedTuple):
-    """Part of a frame a reader gets: records `start`..`stop` of it (indices), or the whole when `whole`."""
-
-    frame: Frame
-    start: int
-    stop: int
-
-    @property
-    def whole(self) -> bool:
-        return self.start == 0 and self.stop == self.frame.count
-
-
 class Fetched(NamedTuple):
     """Records in order, and the cursor that goes on after them."""
 
@@ -111,24 +99,27 @@ class Totals:
 class _StreamState:
     """What the hot path derives from one state of a stream; dropped when the stream changes."""
 
-    __slots__ = ("rate", "refs", "routing", "stream", "unthrottled_reads", "unthrottled_writes")
+    __slots__ = ("rate", "refs", "routing", "stream")
 
     def __init__(self, stream: Stream, rate: PartitionRate) -> None:
         self.stream = stream
         self.routing = RoutingTable(stream)
         self.refs = {p.number: PartitionRef(stream.stream_id, p.number) for p in stream.partitions}
         self.rate = rate
-        self.unthrottled_writes = rate.write_bytes >= UNLIMITED and rate.write_records >= UNLIMITED
-        self.unthrottled_reads = rate.read_bytes >= UNLIMITED
 
 
 class Records:
     """The operations of chapter 5.4."""
 
     def __init__(
-        self, log: RecordLog, directory: Directory, limits: Limits, clock: Clock, cursor_key: bytes
+        self,
+        partitions: PartitionStore,
+        directory: Directory,
+        limits: Limits,
+        clock: Clock,
+        cursor_key: bytes,
     ) -> None:
-        self._log = log
+        self._partitions = partitions
         self._directory = directory
         self._limits = limits
         self._clock = clock
@@ -136,8 +127,6 @@ class Records:
             cursor_key, lifetime_ms=limits.cursor_seconds * 1000, max_length=limits.cursor_length
         )
         self._states: dict[str, _StreamState] = {}
-        self._write_windows: dict[PartitionRef, RateWindow] = {}
-        self._read_windows: dict[PartitionRef, RateWindow] = {}
         self.totals = Totals()
         directory.on_change(self._forget)
 
@@ -158,19 +147,21 @@ class Records:
         self._check_sizes(records, body_bytes)
         failed: dict[int, tuple[str, str]] = {}
         batches, places = self._group(state, records, failed)
-        if not state.unthrottled_writes:
-            batches, places = self._throttle(state, batches, places, failed)
-        results = await self._log.append(batches) if batches else []
+        results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals = self.totals
-        for batch, indices, result in zip(batches, places, results, strict=True):
+        for batch, place, (admitted, result) in zip(batches, places, results, strict=True):
+            indices = place
+            where = range(len(records)) if indices is None else indices
+            if admitted < len(where):
+                totals.throttled += len(where) - admitted
+                failed.update(dict.fromkeys(where[admitted:], _THROTTLED))
+                indices = where = where[:admitted]
             if isinstance(result, Durable):
-                placed.append(Placed(batch.ref.number, result.base, len(batch.data), indices))
-                totals.records_in += len(batch.data)
-            else:
-                failure = record_failure(result, state.stream, batch.ref.number)
-                for index in range(len(records)) if indices is None else indices:
-                    failed[index] = failure
+                placed.append(Placed(batch.ref.number, result.base, admitted, indices))
+                totals.records_in += admitted
+            elif result is not None:
+                failed.update(dict.fromkeys(where, record_failure(result, state.stream, batch.ref.number)))
         totals.puts += 1
         totals.bytes_in += body_bytes
         totals.refused += len(failed)
@@ -254,37 +245,6 @@ class Records:
             numbers.append(number)
         return numbers
 
-    def _throttle(
-        self,
-        state: _StreamState,
-        batches: list[Batch],
-        places: list[Sequence[int] | None],
-        failed: dict[int, tuple[str, str]],
-    ) -> tuple[list[Batch], list[Sequence[int] | None]]:
-        now = self._clock.monotonic()
-        kept: list[Batch] = []
-        kept_places: list[Sequence[int] | None] = []
-        refusal = ("DIS.4303", render("DIS.4303"))
-        for batch, indices in zip(batches, places, strict=True):
-            window = self._write_windows.get(batch.ref)
-            if window is None:
-                window = RateWindow(state.rate.write_records, state.rate.write_bytes)
-                self._write_windows[batch.ref] = window
-            admitted = window.admit([len(data) for data in batch.data], now)
-            if admitted == len(batch.data):
-                kept.append(batch)
-                kept_places.append(indices)
-                continue
-            positions = range(len(batch.data)) if indices is None else indices
-            for index in positions[admitted:]:
-                failed[index] = refusal
-            self.totals.throttled += len(positions) - admitted
-            if admitted:
-                keys = None if batch.keys is None else batch.keys[:admitted]
-                kept.append(Batch(batch.ref, batch.data[:admitted], keys))
-                kept_places.append(positions[:admitted])
-        return kept, kept_places
-
     # 5.4.3 ------------------------------------------------------------------------------------------------------
 
     async def cursor(
@@ -326,7 +286,7 @@ class Records:
     async def _resolve(
         self, ref: PartitionRef, stream: Stream, kind: CursorType, wanted: int | None, when: int | None
     ) -> int:
-        bounds = self._log.bounds(ref)
+        bounds = await self._partitions.bounds(ref)
         if kind is CursorType.LATEST:
             return bounds.next
         if kind is CursorType.AT_TIMESTAMP and when is not None:
@@ -334,7 +294,7 @@ class Records:
             if when < oldest:
                 detail = f"[timestamp is expired, timestamp should be larger than {oldest}]"
                 raise ApiError("DIS.4300", detail)
-            return await self._log.sequence_at(ref, when)
+            return await self._partitions.sequence_at(ref, when)
         if kind in (CursorType.TRIM_HORIZON, CursorType.AT_TIMESTAMP) or wanted is None:
             return bounds.earliest
         after = kind is CursorType.AFTER_SEQUENCE_NUMBER
@@ -370,93 +330,43 @@ class Records:
             raise ApiError("DIS.4217", "[partition-cursor: no such partition]")
         if state.routing.by_number[ref.number].status is PartitionStatus.EXPIRED:
             raise ApiError("DIS.4319", f"[{stream.name}][{project_id}][{partition_name(ref.number)}]")
-        budget = self._limits.fetch_bytes_default if max_bytes is None else max_bytes
-        throttled = False
-        if not state.unthrottled_reads:
-            space = self._read_window(state, ref).space(self._clock.monotonic())
-            if space < budget:
-                budget, throttled = space, True
-        slices = await self._read(ref, cursor, stream, budget, max_records)
-        size = sum(_data_bytes(part) for part in slices) if throttled or not state.unthrottled_reads else 0
-        strict = max_bytes is not None or throttled
-        slices = self._cut(slices, budget, max_records, strict=strict)
-        if not slices and throttled and size and (max_bytes is None or max_bytes > budget):
-            self.totals.throttled += 1
-            raise ApiError("DIS.4303")
+        slices, position = await self._read(state, ref, cursor, max_bytes, max_records)
         if slices:
             last = slices[-1]
             position = last.frame.base + last.stop
-        else:
-            position = max(cursor.sequence, self._bounds_earliest(ref, cursor))
-        self._account(state, ref, slices)
+        totals = self.totals
+        totals.reads += 1
+        totals.records_out += sum(part.stop - part.start for part in slices)
+        totals.bytes_out += sum(len(part.frame.payload) for part in slices)
         following = Cursor(
             stream.name, stream.stream_id, ref.number, CursorType.AT_SEQUENCE_NUMBER, position, now
         )
         return Fetched(slices, self._cursors.encode(following, project_id))
 
-    def _bounds_earliest(self, ref: PartitionRef, cursor: Cursor) -> int:
-        return self._log.bounds(ref).earliest if cursor.kind is CursorType.TRIM_HORIZON else 0
-
     async def _read(
-        self, ref: PartitionRef, cursor: Cursor, stream: Stream, budget: int, max_records: int
-    ) -> list[Slice]:
+        self, state: _StreamState, ref: PartitionRef, cursor: Cursor, max_bytes: int | None, max_records: int
+    ) -> tuple[list[Slice], int]:
         sequence = cursor.sequence
         try:
             if cursor.kind is CursorType.TRIM_HORIZON:
                 # The horizon may have moved since the cursor was made: the earliest record is still what it means.
-                sequence = max(sequence, self._log.bounds(ref).earliest)
-            frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
+                sequence = max(sequence, (await self._partitions.bounds(ref)).earliest)
+            return await self._partitions.fetch(ref, sequence, max_bytes, max_records, state.rate), sequence
+        except Throttled:
+            self.totals.throttled += 1
+            raise ApiError("DIS.4303") from None
         except OutOfRange:
             raise ApiError("DIS.4226") from None
         except UnknownPartition:
-            raise stream_missing(stream.name, stream.project_id) from None
+            raise stream_missing(state.stream.name, state.stream.project_id) from None
         except LogError as error:
             raise ApiError("DIS.5000", f"[{error}]") from None
-        slices = [Slice(frame, 0, frame.count) for frame in frames]
-        if slices and frames[0].base < sequence:
-            slices[0] = Slice(frames[0], sequence - frames[0].base, frames[0].count)
-        return slices
-
-    def _cut(self, slices: list[Slice], budget: int, max_records: int, *, strict: bool) -> list[Slice]:
-        """The front of `slices` that fits `budget` bytes of data and `max_records`."""
-        kept: list[Slice] = []
-        for part in slices:
-            count = part.stop - part.start
-            # A payload holds its data and more: when it fits, the data does.
-            if count <= max_records and len(part.frame.payload) <= budget:
-                kept.append(part)
-                max_records -= count
-                budget -= len(part.frame.payload) if part.whole else _data_bytes(part)
-                continue
-            stop = part.start
-            for data in decode_payload(part.frame.payload)[1][part.start : part.stop]:
-                if stop - part.start >= max_records:
-                    break
-                if len(data) > budget and (strict or kept or stop > part.start):
-                    break
-                budget -= len(data)
-                stop += 1
-            if stop > part.start:
-                kept.append(Slice(part.frame, part.start, stop))
-                max_records -= stop - part.start
-            if stop < part.stop:
-                break
-        return kept
-
-    def _account(self, state: _StreamState, ref: PartitionRef, slices: list[Slice]) -> None:
-        totals = self.totals
-        totals.reads += 1
-        totals.records_out += sum(part.stop - part.start for part in slices)
-        totals.bytes_out += sum(len(part.frame.payload) for part in slices)
-        if slices and not state.unthrottled_reads:
-            size = sum(_data_bytes(part) for part in slices)
-            self._read_window(state, ref).spend(size, self._clock.monotonic())
 
     # ------------------------------------------------------------------------------------------------------------
 
     def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
         """Let the log keep a frame's wire form beside it."""
-        self._log.keep_rendered(frame, rendered)
+        self._partitions.keep_rendered(frame, rendered)
 
     def _state(self, project_id: str, stream_name: str | None, stream_id: str | None) -> _StreamState:
         """By name, else by id (5.4.1 table 5-66: "If no stream is found based on stream_name")."""
@@ -484,16 +394,7 @@ class Records:
             return
         self._states.pop(before.stream_id, None)
         if after is None:
-            for partition in before.partitions:
-                ref = PartitionRef(before.stream_id, partition.number)
-                self._write_windows.pop(ref, None)
-                self._read_windows.pop(ref, None)
-
-    def _read_window(self, state: _StreamState, ref: PartitionRef) -> RateWindow:
-        window = self._read_windows.get(ref)
-        if window is None:
-            window = self._read_windows[ref] = RateWindow(UNLIMITED, state.rate.read_bytes)
-        return window
+            self._partitions.forget(PartitionRef(before.stream_id, p.number) for p in before.partitions)
 
     def _readable_partition(self, stream: Stream, partition_id: str) -> int:
         if not partition_id:
@@ -509,11 +410,6 @@ class Records:
         if stream.partitions[number].status is PartitionStatus.EXPIRED:
             raise ApiError("DIS.4319", where)
         return number
-
-
-def _data_bytes(part: Slice) -> int:
-    data = decode_payload(part.frame.payload)[1]
-    return sum(map(len, data if part.whole else data[part.start : part.stop]))
 
 
 def _sequence(text: str) -> int | None:

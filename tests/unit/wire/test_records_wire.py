@@ -14,7 +14,8 @@ from penstock.errors import ApiError
 from penstock.http.wire import json_records, protobuf
 from penstock.log.base import Frame, PartitionRef
 from penstock.log.payload import encode
-from penstock.service.records import Fetched, Placed, PutOutcome, Slice
+from penstock.service.partitions import Slice
+from penstock.service.records import Fetched, Placed, PutOutcome
 
 REF = PartitionRef("i" * 20, 3)
 KEYS = st.text(max_size=12)

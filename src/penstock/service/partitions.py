@@ -1,0 +1,170 @@
+"""Partitions as the operations on records see them: traffic control in front of the log. Owns the windows and the cutting of
+what was read to what was asked for; knows no streams, no cursors, no wire.
+
+`Partitions` works on this process's log. With several workers another implementation sends each call to the worker
+that owns the partition, so that a partition has one log and one window whoever takes the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from penstock.clock import Clock
+from penstock.limits import UNLIMITED, PartitionRate
+from penstock.log.base import Batch, Bounds, Durable, Frame, LogError, PartitionRef, RecordLog
+from penstock.log.payload import decode as decode_payload
+from penstock.model.flow import RateWindow
+
+
+class Stored(NamedTuple):
+    """What became of a batch: its first `admitted` records went to the log with `result` (None when none were
+    admitted); traffic control refused the rest."""
+
+    admitted: int
+    result: Durable | LogError | None
+
+
+class Slice(NamedTuple):
+    """Part of a frame a reader gets: records `start` to `stop` of it, as indices into the frame."""
+
+    frame: Frame
+    start: int
+    stop: int
+
+    @property
+    def whole(self) -> bool:
+        return self.start == 0 and self.stop == self.frame.count
+
+
+class Throttled(Exception):
+    """There are records, and the partition's read rate lets none through now."""
+
+
+class PartitionStore(Protocol):
+    """Where records are, whichever process that is."""
+
+    async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
+        """Store what the rate admits of each batch; one result a batch, in order. Never raises LogError."""
+
+    async def fetch(
+        self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
+    ) -> list[Slice]:
+        """Records from `sequence` on. `max_bytes` counts data: a first record over it is not returned; with None one
+        record always is. Raises Throttled, and what RecordLog.read raises."""
+
+    async def bounds(self, ref: PartitionRef) -> Bounds:
+        """See RecordLog.bounds."""
+
+    async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
+        """See RecordLog.sequence_at."""
+
+    def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
+        """See RecordLog.keep_rendered."""
+
+    def forget(self, refs: Iterable[PartitionRef]) -> None:
+        """Drop what is remembered of partitions that are gone."""
+
+
+class Partitions:
+    """The partitions of this process's log. `fetch_bytes` is how much a read returns when nothing is asked for."""
+
+    def __init__(self, log: RecordLog, clock: Clock, *, fetch_bytes: int) -> None:
+        self._log = log
+        self._clock = clock
+        self._fetch_bytes = fetch_bytes
+        self._writes: dict[PartitionRef, RateWindow] = {}
+        self._reads: dict[PartitionRef, RateWindow] = {}
+
+    async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
+        """See PartitionStore.put."""
+        if rate.write_bytes >= UNLIMITED and rate.write_records >= UNLIMITED:
+            results = await self._log.append(batches)
+            return [Stored(len(batch.data), result) for batch, result in zip(batches, results, strict=True)]
+        admitted = [self._admit(batch, rate) for batch in batches]
+        kept = [
+            batch if count == len(batch.data) else _front(batch, count)
+            for batch, count in zip(batches, admitted, strict=True)
+            if count
+        ]
+        appended = iter(await self._log.append(kept) if kept else ())
+        return [Stored(count, next(appended) if count else None) for count in admitted]
+
+    def _admit(self, batch: Batch, rate: PartitionRate) -> int:
+        window = self._writes.get(batch.ref)
+        if window is None or window.max_count != rate.write_records or window.max_bytes != rate.write_bytes:
+            window = self._writes[batch.ref] = RateWindow(rate.write_records, rate.write_bytes)
+        return window.admit(list(map(len, batch.data)), self._clock.monotonic())
+
+    async def fetch(
+        self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
+    ) -> list[Slice]:
+        """See PartitionStore.fetch."""
+        budget = self._fetch_bytes if max_bytes is None else max_bytes
+        if rate.read_bytes >= UNLIMITED:
+            frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
+            return _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+        window = self._reads.get(ref)
+        if window is None or window.max_bytes != rate.read_bytes:
+            window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
+        space = window.space(self._clock.monotonic())
+        frames = await self._log.read(ref, sequence, max(min(budget, space), 1), max_records)
+        wanted = _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+        given = wanted if space >= budget else _cut(frames, sequence, space, max_records, strict=True)
+        if wanted and not given:
+            raise Throttled
+        if given:
+            window.spend(sum(map(_data_bytes, given)), self._clock.monotonic())
+        return given
+
+    async def bounds(self, ref: PartitionRef) -> Bounds:
+        """See PartitionStore.bounds."""
+        return self._log.bounds(ref)
+
+    async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
+        """See PartitionStore.sequence_at."""
+        return await self._log.sequence_at(ref, timestamp_ms)
+
+    def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
+        """See PartitionStore.keep_rendered."""
+        self._log.keep_rendered(frame, rendered)
+
+    def forget(self, refs: Iterable[PartitionRef]) -> None:
+        """See PartitionStore.forget."""
+        for ref in refs:
+            self._writes.pop(ref, None)
+            self._reads.pop(ref, None)
+
+
+def _front(batch: Batch, count: int) -> Batch:
+    return Batch(batch.ref, batch.data[:count], None if batch.keys is None else batch.keys[:count])
+
+
+def _cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, strict: bool) -> list[Slice]:
+    """The records from `sequence` on that fit `budget` bytes of data and `max_records`; one at least unless `strict`."""
+    kept: list[Slice] = []
+    for frame in frames:
+        start = max(0, sequence - frame.base)
+        count = frame.count - start
+        # A payload holds its data and more: when it fits, the data does, and nothing is decoded.
+        if start == 0 and count <= max_records and len(frame.payload) <= budget:
+            kept.append(Slice(frame, 0, count))
+            max_records -= count
+            budget -= len(frame.payload)
+            continue
+        stop = start
+        for data in decode_payload(frame.payload)[1][start : start + max_records]:
+            if len(data) > budget and (strict or kept or stop > start):
+                break
+            budget -= len(data)
+            stop += 1
+        if stop > start:
+            kept.append(Slice(frame, start, stop))
+            max_records -= stop - start
+        if stop < frame.count:
+            break
+    return kept
+
+
+def _data_bytes(part: Slice) -> int:
+    return sum(map(len, decode_payload(part.frame.payload)[1][part.start : part.stop]))
