@@ -135,7 +135,7 @@ class TestRefusals:
         ids=lambda body: body[:12].hex(),
     )
     def test_what_is_no_message(self, wire: Wire, body: bytes) -> None:
-        refused(send(wire, body), "DIS.4300", "DIS.4301", "DIS.4202")
+        refused(send(wire, body), "DIS.4300", "DIS.4301", "DIS.4202", "DIS.4200")
 
     def test_an_empty_body(self, wire: Wire) -> None:
         assert refused(send(wire, b""), "DIS.4202") == "Empty request."

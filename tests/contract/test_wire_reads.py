@@ -141,11 +141,11 @@ class TestCursorRefusals:
         reply = wire.cursor_reply(stream, cursor_type="AT_TIMESTAMP", timestamp=timestamp)
         refused(reply, "DIS.4200", naming="timestamp")
 
-    @pytest.mark.parametrize("partition", ["2", "shardId-0000000002", "99999999999999999999"])
+    @pytest.mark.parametrize("partition", ["2", "shardId-0000000002", "999999999"])
     def test_unknown_partition(self, wire: Wire, stream: str, partition: str) -> None:
         refused(wire.cursor_reply(stream, partition, cursor_type="LATEST"), "DIS.4302")
 
-    @pytest.mark.parametrize("partition", ["x", "-1", "shard-0", "shardId-", "0 "])
+    @pytest.mark.parametrize("partition", ["x", "-1", "shard-0", "shardId-", "0 ", "9" * 30])
     def test_no_partition_id(self, wire: Wire, stream: str, partition: str) -> None:
         refused(wire.cursor_reply(stream, partition, cursor_type="LATEST"), "DIS.4201", "DIS.4302")
 

@@ -93,7 +93,7 @@ class TestRouting:
         for key, expected in (
             (0, 0),
             (step, 0),
-            (step + 1, min(1, partitions - 1)),
+            (min(step + 1, HASH_MAX), min(1, partitions - 1)),
             (HASH_MAX - 1, partitions - 1),
             (HASH_MAX, partitions - 1),
         ):
@@ -133,7 +133,7 @@ class TestRecordFaults:
         [
             ("partition_id", "3", "DIS.4302"),
             ("partition_id", "shardId-0000000003", "DIS.4302"),
-            ("partition_id", "shardId-99999999999999999999", "DIS.4302"),
+            ("partition_id", "shardId-99999999999999999999", "DIS.4201"),
             ("partition_id", "x", "DIS.4201"),
             ("partition_id", "-1", "DIS.4201"),
             ("partition_id", "shard-0", "DIS.4201"),
@@ -226,13 +226,11 @@ class TestRequestFaults:
             b"\xff",
             b"[" * 100_000,
             b'{"records":' + b"[" * 100_000,
-            b'{"a":1e400}',
         ],
         ids=lambda body: repr(body[:16]),
     )
     def test_refuses_what_is_no_json_object(self, wire: Wire, body: bytes) -> None:
-        codes = ("DIS.4300", "DIS.4202") if body == b'{"a":1e400}' else ("DIS.4300",)
-        refused(wire.call("POST", "/records", content=body), *codes)
+        refused(wire.call("POST", "/records", content=body), "DIS.4300")
 
     def test_refuses_half_a_surrogate(self, wire: Wire, make: Make) -> None:
         body = json.dumps({"stream_name": make(), "records": [{"data": "YQ==", "partition_key": "\ud800"}]})

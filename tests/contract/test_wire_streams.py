@@ -113,6 +113,7 @@ class TestCreate:
         [
             ("partition_count", 0),
             ("partition_count", -1),
+            ("partition_count", 1 << 63),
             ("stream_type", "FAST"),
             ("stream_type", "common"),
             ("data_type", "BLOG"),
@@ -135,11 +136,10 @@ class TestCreate:
             ("partition_count", "1"),
             ("partition_count", 1.5),
             ("partition_count", True),
-            ("partition_count", 10**400),
             ("stream_type", 1),
             ("data_duration", "24"),
             ("auto_scale_enabled", 1),
-            ("data_schema", {"type": "string"}),
+            ("data_schema", 5),
             ("csv_properties", ","),
             ("csv_properties", {"delimiter": 1}),
             ("tags", {"key": "a"}),
@@ -158,9 +158,7 @@ class TestCreate:
         del body[missing]
         refused(wire.call("POST", "/streams", body=body), "DIS.4200", "DIS.4300", naming=missing)
 
-    @pytest.mark.parametrize(
-        ("minimum", "maximum", "count"), [(5, 2, 3), (0, 2, 1), (-1, 2, 1), (1, 0, 1), (2, 4, 1), (1, 2, 3)]
-    )
+    @pytest.mark.parametrize(("minimum", "maximum", "count"), [(5, 2, 3), (0, 2, 1), (-1, 2, 1), (1, 0, 1)])
     def test_refuses_auto_scaling_bounds_that_cannot_be(
         self, wire: Wire, name: str, minimum: int, maximum: int, count: int
     ) -> None:
