@@ -256,3 +256,14 @@ def _switch(given: Mapping[str, _Given], key: str, *, default: bool) -> bool:
     if value in (False, "off", "false"):
         return False
     raise ConfigError(f"{name} {value!r} is not on or off")
+
+
+def encode_settings(settings: Settings) -> dict[str, Any]:
+    """Settings as plain values, to hand to another process of this server."""
+    values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return values
+
+
+def decode_settings(values: dict[str, Any]) -> Settings:
+    """What `encode_settings` made."""
+    return msgspec.convert(values, Settings, dec_hook=lambda kind, value: kind(value))

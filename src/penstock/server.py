@@ -1,5 +1,5 @@
-"""The process: opens the parts in order, listens, and closes them in order. Owns sockets, TLS, signals, exit codes; knows
-nothing of what requests mean.
+"""The process: opens the parts in order, listens, and closes them in order. Owns signals and exit codes; knows nothing of
+what requests mean.
 
 Order of opening: the log first (its lock refuses a second server on the same data), then the catalog, identities,
 streams, sockets. On SIGTERM: stop accepting, finish and acknowledge what has arrived, close the log, exit 0.
@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import gc
 import os
-import resource
 import secrets
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 import structlog
 import uvloop
@@ -26,10 +26,11 @@ from penstock import __version__, observe
 from penstock.catalog.base import Catalog, CatalogError
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SystemClock
-from penstock.config import Address, ConfigError, Settings
+from penstock.config import ConfigError, Settings
 from penstock.http import identity as identity_routes
 from penstock.http import streams as stream_routes
 from penstock.http.app import Application
+from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
 from penstock.http.protocol import Shared
 from penstock.iam.authenticator import make_authenticator
@@ -46,17 +47,24 @@ from penstock.service.directory import Directory
 from penstock.service.partitions import Partitions
 from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
+from penstock.workers.core import Workers
 
 SHUTDOWN_SECONDS = 4.0
 """How long requests that have arrived may take to finish once asked to stop; the whole exit takes under 5 s."""
-_BACKLOG = 1024
+BACKLOG = 1024
 _log = structlog.get_logger("penstock.server")
+
+
+class _Parts(NamedTuple):
+    context: Context
+    partitions: Partitions
+    cursor_key: bytes
 
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 0 after a clean stop, 1 when the server could not start."""
     observe.configure(settings.log_level)
-    _raise_file_limit()
+    raise_file_limit()
     try:
         return uvloop.run(_serve(settings))
     except (LogError, CatalogError, SealingError, ConfigError, OSError, ssl.SSLError) as error:
@@ -71,48 +79,65 @@ async def _serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with _open(settings) as context:
-        tls = _tls(settings)
-        # Bound before anything is printed: a port that is taken is an error of the start.
-        with _bind(settings.listen) as front, _bind_manage(settings, front) as back:
-            shared = Shared(Application(context, [*stream_routes.ROUTES, *identity_routes.ROUTES]), loop)
-            manage = Shared(ManageApplication(context), loop)
-            server = await loop.create_server(shared.factory(), sock=front, backlog=_BACKLOG, ssl=tls)
-            manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
-            jobs = [
-                Periodic("connections", _sweeper(shared, manage), 1.0),
-                Retention(context),
-                Terminate(context),
-            ]
-            for job in jobs:
-                job.start()
-            scheme = "https" if tls else "http"
-            _log.info("management ready", url=f"http://{_name(back)}")
-            # What exists now stays: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
-            print(f"penstock ready on {scheme}://{_name(front)}", flush=True)
-            _log.info(
-                "ready",
-                version=__version__,
-                url=f"{scheme}://{_name(front)}",
-                data=str(settings.data),
-                sync=str(settings.sync),
-            )
-            await stop.wait()
-            _log.info("stopping")
+    async with _open(settings) as parts, contextlib.AsyncExitStack() as stack:
+        context = parts.context
+        tls = tls_context(settings)
+        # Bound before anything is said: a port that is taken is an error of the start.
+        fronts = _bind_front(settings)
+        for bound in fronts:
+            stack.callback(bound.close)
+        back = stack.enter_context(bind_manage(settings, fronts[0].getsockname()[1]))
+        app = Application(context, [*stream_routes.ROUTES, *identity_routes.ROUTES])
+        manage = Shared(ManageApplication(context), loop)
+        served = [manage]
+        if settings.workers == 1:
+            shared = Shared(app, loop)
+            served.append(shared)
+            server = await loop.create_server(shared.factory(), sock=fronts[0], backlog=BACKLOG, ssl=tls)
+        else:
+            workers = Workers(context, app, parts.partitions, parts.cursor_key, fronts)
+            if not await workers.start(stop):
+                return 0
+        manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
+        jobs = [Periodic("connections", _sweeper(served), 1.0), Retention(context), Terminate(context)]
+        for job in jobs:
+            job.start()
+        url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"
+        _log.info("management ready", url=f"http://{address_of(back)}")
+        # What exists now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        print(f"penstock ready on {url}", flush=True)
+        _log.info(
+            "ready",
+            version=__version__,
+            url=url,
+            data=str(settings.data),
+            sync=str(settings.sync),
+            limits=settings.limits_profile,
+            workers=settings.workers,
+        )
+        await stop.wait()
+        _log.info("stopping")
+        if settings.workers == 1:
             server.close()
-            await _finish(shared)
-            for job in jobs:
-                await job.stop()
-            manage_server.close()
-            await _finish(manage)
+            await shared.finish(SHUTDOWN_SECONDS)
+        else:
+            await workers.stop(SHUTDOWN_SECONDS)
+        for job in jobs:
+            await job.stop()
+        manage_server.close()
+        await manage.finish(0.1)
     _log.info("stopped")
     return 0
 
 
+def _bind_front(settings: Settings) -> list[socket.socket]:
+    return [bind(settings.listen)] if settings.workers == 1 else bind_many(settings.listen, settings.workers)
+
+
 @contextlib.asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Context]:
+async def _open(settings: Settings) -> AsyncIterator[_Parts]:
     clock = SystemClock()
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,6 +163,7 @@ async def _open(settings: Settings) -> AsyncIterator[Context]:
         )
         directory = await Directory.open(catalog)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
+        cursor_key = await _secret(catalog, sealer, "cursor-key")
         context = Context(
             settings=settings,
             limits=limits,
@@ -147,12 +173,10 @@ async def _open(settings: Settings) -> AsyncIterator[Context]:
             identity=identity,
             authenticator=make_authenticator(identity),
             directory=directory,
-            records=Records(
-                partitions, directory, limits, clock, await _secret(catalog, sealer, "cursor-key")
-            ),
+            records=Records(partitions, directory, limits, clock, cursor_key),
         )
         await reconcile(context)
-        yield context
+        yield _Parts(context, partitions, cursor_key)
 
 
 async def _secret(catalog: Catalog, sealer: Sealer, name: str) -> bytes:
@@ -161,70 +185,9 @@ async def _secret(catalog: Catalog, sealer: Sealer, name: str) -> bytes:
     return sealer.unseal(sealed, purpose)
 
 
-def _sweeper(*shared: Shared) -> Callable[[], Awaitable[None]]:
+def _sweeper(served: list[Shared]) -> Callable[[], Awaitable[None]]:
     async def sweep() -> None:
-        for one in shared:
+        for one in served:
             one.sweep()
 
     return sweep
-
-
-async def _finish(shared: Shared) -> None:
-    """Let every request that has arrived be answered; cut what takes longer than SHUTDOWN_SECONDS."""
-    shared.draining = True
-    for connection in list(shared.state.connections):
-        connection.shutdown()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(shared.empty(), SHUTDOWN_SECONDS)
-    for connection in list(shared.state.connections):
-        connection.transport.abort()
-    await asyncio.sleep(0)
-
-
-def _bind(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((address.host, address.port))
-    except OSError as error:
-        bound.close()
-        raise OSError(
-            error.errno, f"cannot listen on {address}: {error.strerror}; choose another with --listen"
-        ) from error
-    bound.setblocking(False)
-    return bound
-
-
-def _bind_manage(settings: Settings, front: socket.socket) -> socket.socket:
-    if settings.manage is not None:
-        return _bind(settings.manage)
-    try:
-        return _bind(Address("127.0.0.1", min(front.getsockname()[1] + 1, 65535)))
-    except OSError:
-        return _bind(Address("127.0.0.1", 0))
-
-
-def _name(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return str(Address(host, port))
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # The Java client speaks 1.2 at most (clients.md section 6).
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"--tls-cert {settings.tls_cert}, --tls-key {settings.tls_key}: {error}") from error
-    return context
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -20,6 +20,7 @@ from penstock.log.base import (
     Health,
     LogError,
     OutOfRange,
+    Packed,
     PartitionRef,
     ReadOnly,
     UnknownPartition,
@@ -71,9 +72,10 @@ class MemoryLog:
         if batch.ref in self.read_only:
             return ReadOnly(batch.ref)
         now, base = self._clock.now_ms(), partition.next
-        encoded = payload.encode(batch.keys, batch.data)
-        partition.frames.append(Frame(batch.ref, base, len(batch.data), now, encoded))
-        partition.next += len(batch.data)
+        count = batch.count if isinstance(batch, Packed) else len(batch.data)
+        encoded = batch.payload if isinstance(batch, Packed) else payload.encode(batch.keys, batch.data)
+        partition.frames.append(Frame(batch.ref, base, count, now, encoded))
+        partition.next += count
         return Durable(base, now)
 
     async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:

@@ -24,6 +24,7 @@ from penstock.model.flow import RateWindow
 from penstock.service.context import Context
 
 HotOperation = Callable[[Context, Exchange], Awaitable[Response]]
+Forward = Callable[[SentRequest, str], Awaitable[Response]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -40,8 +41,10 @@ _log = structlog.get_logger("penstock.http")
 class Application:
     """Answers requests. Also an ASGI application, for servers other than our own."""
 
-    def __init__(self, context: Context, routes: Iterable[Route]) -> None:
+    def __init__(self, context: Context, routes: Iterable[Route], *, forward: Forward | None = None) -> None:
+        """With `forward`, everything but the hot operations is answered by it: another process's application."""
         self.context = context
+        self._forward = forward
         table: list[tuple[str, str, HotOperation | Route]] = [*HOT]
         table += [(route.method, route.path, route) for route in routes]
         self._router: Router[HotOperation | Route] = Router(table)
@@ -64,7 +67,12 @@ class Application:
         """The reply to a request that has arrived whole. Never raises but for cancellation."""
         request_id = f"{self._request_prefix}{next(self._request_number):016x}"
         try:
-            match = self._router.match(sent.method, sent.path)
+            try:
+                match = self._router.match(sent.method, sent.path)
+            except ApiError:
+                if self._forward is None:
+                    raise
+                return await self._forward(sent, scheme)
             if isinstance(match.handler, Route):
                 response = await self._control(sent, match, match.handler, scheme)
             else:

@@ -9,6 +9,7 @@ headers and for a body, idle time, connections.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import time
 from collections import deque
@@ -65,8 +66,19 @@ class Shared:
     def factory(self) -> Callable[[], Protocol]:
         return lambda: Protocol(self, self._loop)
 
-    async def empty(self) -> None:
-        """Until the last connection has gone."""
+    async def finish(self, seconds: float) -> None:
+        """Let every request that has arrived be answered; cut what takes longer."""
+        self.draining = True
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty(), seconds)
+        for connection in list(self.state.connections):
+            connection.transport.abort()
+        # A turn of the loop for the aborted ones to go.
+        await asyncio.sleep(0)
+
+    async def _empty(self) -> None:
         while self.state.connections:
             self._emptied.clear()
             await self._emptied.wait()

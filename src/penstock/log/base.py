@@ -25,6 +25,14 @@ class Batch(NamedTuple):
     keys: list[str | None] | None
 
 
+class Packed(NamedTuple):
+    """The same with its payload made already (see `log.payload`), by another process: `count` records."""
+
+    ref: PartitionRef
+    count: int
+    payload: bytes
+
+
 class Frame:
     """Consecutive records as stored: one append. Immutable but for `rendered`, where a reader may keep the wire form
     of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory)."""
@@ -81,6 +89,7 @@ class Corrupt(LogError):
         super().__init__(f"segment {segment} is damaged at byte {offset}: {reason}")
         self.segment = segment
         self.offset = offset
+        self.reason = reason
 
 
 class DiskFull(LogError):
@@ -111,7 +120,7 @@ class RecordLog(Protocol):
     async def delete_stream(self, stream_id: str) -> None:
         """Remove every partition of a stream and free the disk; no error when there is none."""
 
-    async def append(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+    async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         """Store each batch, in order per partition, and return when every one is durable or has failed.
 
         One result a batch, in order: a failing partition (DiskFull, ReadOnly, UnknownPartition, Closed) fails its

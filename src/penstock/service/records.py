@@ -95,6 +95,18 @@ class Totals:
         self.puts = self.records_in = self.bytes_in = self.refused = self.throttled = 0
         self.reads = self.records_out = self.bytes_out = 0
 
+    def take(self) -> dict[str, int]:
+        """What has been counted since the last time, those that are not 0."""
+        taken = {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        for name, value in taken.items():
+            setattr(self, name, getattr(self, name) - value)
+        return taken
+
+    def add(self, counted: dict[str, int]) -> None:
+        """Count what another process has counted."""
+        for name, value in counted.items():
+            setattr(self, name, getattr(self, name) + value)
+
 
 class _StreamState:
     """What the hot path derives from one state of a stream; dropped when the stream changes."""

@@ -30,6 +30,7 @@ from penstock.log.base import (
     Health,
     LogError,
     OutOfRange,
+    Packed,
     PartitionRef,
     UnknownPartition,
 )
@@ -98,7 +99,7 @@ class FileLog:
 
     # Writing.
 
-    async def append(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+    async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         """See RecordLog.append."""
         if self._closed:
             return [Closed("the log is closed")] * len(batches)
@@ -107,13 +108,16 @@ class FileLog:
             writer = self._writers.get(batch.ref)
             if writer is None:
                 return await self._append_some(batches)
-            entries.append(Entry(writer, _encode(batch), len(batch.data)))
+            if isinstance(batch, Packed):
+                entries.append(Entry(writer, batch.payload, batch.count))
+            else:
+                entries.append(Entry(writer, _encode(batch), len(batch.data)))
         if not entries:
             return []
         await self._committer.submit(entries)
         return [entry.result for entry in entries]  # type: ignore[misc]
 
-    async def _append_some(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+    async def _append_some(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         known = [batch for batch in batches if batch.ref in self._writers]
         stored = iter(await self.append(known))
         refs = {batch.ref for batch in known}

@@ -1,0 +1,250 @@
+"""The core's end: starts workers, answers their calls, tells them what changed, replaces those that die. Owns the processes;
+what calls mean is `service` and `http`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+from penstock.config import encode_settings
+from penstock.http.app import Application
+from penstock.iam.base import SentRequest
+from penstock.limits import UNLIMITED
+from penstock.log.base import Batch, Durable, LogError, Packed
+from penstock.log.payload import decode as decode_payload
+from penstock.model.streams import Stream
+from penstock.service.context import Context
+from penstock.service.partitions import PartitionStore, Stored, Throttled
+from penstock.workers.messages import (
+    Change,
+    FetchCall,
+    FetchResult,
+    FetchSlice,
+    Hello,
+    PlaceCall,
+    PlaceResult,
+    PutCall,
+    PutResult,
+    RespondCall,
+    RespondResult,
+    pack_error,
+    reference,
+)
+from penstock.workers.rpc import Disconnected, Peer, RemoteError
+
+START_SECONDS = 30.0
+CHANGE_SECONDS = 1.0
+RESTART_SECONDS = 0.5
+"""Pause before a worker that died is started again."""
+
+_log = structlog.get_logger("penstock.workers")
+_put = msgspec.msgpack.Decoder(PutCall)
+_fetch = msgspec.msgpack.Decoder(FetchCall)
+_place = msgspec.msgpack.Decoder(PlaceCall)
+_respond = msgspec.msgpack.Decoder(RespondCall)
+_totals = msgspec.msgpack.Decoder(dict[str, int])
+
+
+class _Worker:
+    """One worker process and the connection to it."""
+
+    def __init__(self, number: int, listener: socket.socket) -> None:
+        self.number = number
+        self.listener = listener
+        self.process: asyncio.subprocess.Process | None = None
+        self.peer: Peer | None = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Workers:
+    """N processes that serve HTTP on `listeners`, one each. `partitions` are this process's."""
+
+    def __init__(
+        self,
+        context: Context,
+        app: Application,
+        partitions: PartitionStore,
+        cursor_key: bytes,
+        listeners: list[socket.socket],
+    ) -> None:
+        self._context = context
+        self._app = app
+        self._partitions = partitions
+        self._cursor_key = cursor_key
+        self._workers = [_Worker(number, listener) for number, listener in enumerate(listeners)]
+        self._watchers: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._changes: list[Change] = []
+        self._telling: asyncio.Future[None] | None = None
+        context.directory.on_change(self._note)
+
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Start all and wait until each accepts connections; False when `stop` was set meanwhile. Raises OSError when they do
+        not come up."""
+        for worker in self._workers:
+            self._watchers.append(asyncio.create_task(self._watch(worker), name=f"worker {worker.number}"))
+        ready = asyncio.gather(*(worker.ready for worker in self._workers))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([ready, stopped], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if ready.done():
+            return True
+        ready.cancel()
+        await self.stop(0.1)
+        if stop.is_set():
+            return False
+        raise OSError(f"workers did not start within {START_SECONDS:g} s; what they said is above")
+
+    async def stop(self, seconds: float) -> None:
+        """Have every worker finish what it has, at most so long."""
+        self._stopping = True
+        asked = [worker.peer.call("stop", None) for worker in self._workers if worker.peer is not None]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), seconds)
+        for worker in self._workers:
+            if worker.peer is not None:
+                worker.peer.close()
+        _, late = await asyncio.wait(self._watchers, timeout=1.0)
+        if late:
+            for worker in self._workers:
+                if worker.process is not None and worker.process.returncode is None:
+                    worker.process.kill()
+            await asyncio.wait(late)
+
+    # Processes ----------------------------------------------------------------------------------------------------
+
+    async def _watch(self, worker: _Worker) -> None:
+        while True:
+            code = await self._run(worker)
+            if self._stopping:
+                return
+            _log.error("worker died, starting another", worker=worker.number, exit_code=code)
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _run(self, worker: _Worker) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            worker.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "penstock.workers.worker",
+                str(theirs.fileno()),
+                str(worker.listener.fileno()),
+                pass_fds=(theirs.fileno(), worker.listener.fileno()),
+                start_new_session=True,
+            )
+        methods: dict[str, Any] = {
+            "hello": lambda _: self._hello(worker),
+            "ready": lambda _: self._ready(worker),
+            "put": self._on_put,
+            "fetch": self._on_fetch,
+            "place": self._on_place,
+            "respond": self._on_respond,
+            "totals": self._on_totals,
+        }
+        ours.setblocking(False)
+        _, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(methods), sock=ours)
+        worker.peer = peer
+        code = await worker.process.wait()
+        worker.peer = None
+        peer.close()
+        return code
+
+    async def _hello(self, worker: _Worker) -> Hello:
+        return Hello(encode_settings(self._context.settings), self._cursor_key, self._context.directory.all())
+
+    async def _ready(self, worker: _Worker) -> None:
+        if not worker.ready.done():
+            worker.ready.set_result(None)
+        _log.info("worker ready", worker=worker.number, pid=worker.process.pid if worker.process else None)
+
+    # What changed -------------------------------------------------------------------------------------------------
+
+    def _note(self, before: Stream | None, after: Stream | None) -> None:
+        known = after if after is not None else before
+        assert known is not None
+        self._changes.append(Change(known.stream_id, after))
+
+    async def tell(self) -> None:
+        """Return when every worker knows what has changed so far, so that a reply is true whichever worker the client asks
+        next. One that does not answer within a second is taken for dead."""
+        changes, self._changes = self._changes, []
+        if not changes:
+            return
+        await asyncio.gather(*(self._tell(worker, changes) for worker in self._workers))
+
+    async def _tell(self, worker: _Worker, changes: list[Change]) -> None:
+        if worker.peer is None:
+            return
+        try:
+            await asyncio.wait_for(worker.peer.call("changes", changes), CHANGE_SECONDS)
+        except (TimeoutError, Disconnected, RemoteError) as error:
+            _log.error("worker does not take changes", worker=worker.number, reason=str(error))
+            if worker.process is not None and worker.process.returncode is None:
+                worker.process.kill()
+
+    # Calls of workers -----------------------------------------------------------------------------------------------
+
+    async def _on_put(self, body: msgspec.Raw) -> list[PutResult]:
+        call = _put.decode(body)
+        rate = call.rate
+        if rate.write_bytes >= UNLIMITED and rate.write_records >= UNLIMITED:
+            packed = [Packed(reference(batch), batch.count, batch.payload) for batch in call.batches]
+            appended = await self._context.log.append(packed)
+            return [_stored(Stored(b.count, r)) for b, r in zip(call.batches, appended, strict=True)]
+        batches = []
+        for batch in call.batches:
+            keys, data = decode_payload(batch.payload)
+            batches.append(Batch(reference(batch), data, keys))
+        return [_stored(result) for result in await self._partitions.put(batches, rate)]
+
+    async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:
+        call = _fetch.decode(body)
+        try:
+            slices = await self._partitions.fetch(
+                reference(call), call.sequence, call.max_bytes, call.max_records, call.rate
+            )
+        except Throttled:
+            return FetchResult([], throttled=True)
+        except LogError as error:
+            return FetchResult([], failure=pack_error(error))
+        return FetchResult(
+            [
+                FetchSlice(s.frame.base, s.frame.count, s.frame.append_ms, s.frame.payload, s.start, s.stop)
+                for s in slices
+            ]
+        )
+
+    async def _on_place(self, body: msgspec.Raw) -> PlaceResult:
+        call = _place.decode(body)
+        try:
+            if call.timestamp_ms is not None:
+                return PlaceResult(
+                    sequence=await self._partitions.sequence_at(reference(call), call.timestamp_ms)
+                )
+            bounds = await self._partitions.bounds(reference(call))
+        except LogError as error:
+            return PlaceResult(failure=pack_error(error))
+        return PlaceResult(bounds.earliest, bounds.next)
+
+    async def _on_respond(self, body: msgspec.Raw) -> RespondResult:
+        call = _respond.decode(body)
+        sent = SentRequest(call.method, call.path, call.query, call.headers, call.body, call.peer)
+        response = await self._app.respond(sent, call.scheme)
+        await self.tell()
+        return RespondResult(*response[:3], list(response.headers))
+
+    async def _on_totals(self, body: msgspec.Raw) -> None:
+        self._context.records.totals.add(_totals.decode(body))
+
+
+def _stored(result: Stored) -> PutResult:
+    if isinstance(result.result, Durable):
+        return PutResult(result.admitted, result.result.base, result.result.append_ms)
+    return PutResult(result.admitted, failure=None if result.result is None else pack_error(result.result))

@@ -1,0 +1,163 @@
+"""What the core and its workers say to each other. Owns these shapes (msgpack arrays) and the crossing of log errors; both
+ends are of one release, started together, so they carry no version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.limits import PartitionRate
+from penstock.log.base import (
+    Bounds,
+    Closed,
+    Corrupt,
+    DiskFull,
+    Durable,
+    LogError,
+    OutOfRange,
+    PartitionRef,
+    ReadOnly,
+    UnknownPartition,
+)
+from penstock.model.streams import Stream
+
+
+class PutBatch(msgspec.Struct, array_like=True, gc=False):
+    """A batch with its payload made by the worker."""
+
+    stream_id: str
+    number: int
+    count: int
+    payload: bytes
+
+
+class PutCall(msgspec.Struct, array_like=True, gc=False):
+    batches: list[PutBatch]
+    rate: PartitionRate
+
+
+class Failure(msgspec.Struct, array_like=True, gc=False):
+    """A LogError: its class and what it was made with."""
+
+    kind: str
+    arguments: tuple[Any, ...]
+
+
+class PutResult(msgspec.Struct, array_like=True, gc=False):
+    """A `Stored`."""
+
+    admitted: int
+    base: int = -1
+    append_ms: int = 0
+    failure: Failure | None = None
+
+
+class FetchCall(msgspec.Struct, array_like=True, gc=False):
+    stream_id: str
+    number: int
+    sequence: int
+    max_bytes: int | None
+    max_records: int
+    rate: PartitionRate
+
+
+class FetchSlice(msgspec.Struct, array_like=True, gc=False):
+    """A `Slice` and its frame."""
+
+    base: int
+    count: int
+    append_ms: int
+    payload: bytes
+    start: int
+    stop: int
+
+
+class FetchResult(msgspec.Struct, array_like=True, gc=False):
+    slices: list[FetchSlice]
+    throttled: bool = False
+    failure: Failure | None = None
+
+
+class PlaceCall(msgspec.Struct, array_like=True, gc=False):
+    """Bounds of a partition, or with a timestamp the sequence number at it."""
+
+    stream_id: str
+    number: int
+    timestamp_ms: int | None = None
+
+
+class PlaceResult(msgspec.Struct, array_like=True, gc=False):
+    earliest: int = 0
+    next: int = 0
+    sequence: int = 0
+    failure: Failure | None = None
+
+
+class RespondCall(msgspec.Struct, array_like=True, gc=False):
+    """A whole request, for the core to answer."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    peer: str
+    scheme: str
+
+
+class RespondResult(msgspec.Struct, array_like=True, gc=False):
+    status: int
+    content_type: str | None
+    body: bytes
+    headers: list[tuple[str, str]]
+
+
+class Hello(msgspec.Struct, array_like=True):
+    """What a worker needs to begin: settings (as Settings encodes), the cursor key, every stream."""
+
+    settings: dict[str, Any]
+    cursor_key: bytes
+    streams: list[Stream]
+
+
+class Change(msgspec.Struct, array_like=True):
+    """A stream's new state, or None when `stream_id` is gone."""
+
+    stream_id: str
+    stream: Stream | None
+
+
+_KINDS: dict[str, type[LogError]] = {
+    kind.__name__: kind for kind in (Closed, Corrupt, DiskFull, LogError, ReadOnly, UnknownPartition)
+}
+
+
+def pack_error(error: LogError) -> Failure:
+    """A log's refusal, to cross to a worker."""
+    if isinstance(error, OutOfRange):
+        return Failure("OutOfRange", (error.sequence, *error.bounds))
+    if isinstance(error, Corrupt):
+        return Failure("Corrupt", (error.segment, error.offset, error.reason))
+    kind = next((one for one in type(error).__mro__ if one.__name__ in _KINDS), LogError)
+    return Failure(kind.__name__, (str(error),))
+
+
+def unpack_error(failure: Failure) -> LogError:
+    """The refusal again."""
+    if failure.kind == "OutOfRange":
+        sequence, earliest, following = failure.arguments
+        return OutOfRange(sequence, Bounds(earliest, following))
+    return _KINDS[failure.kind](*failure.arguments)
+
+
+def unpack_put(result: PutResult) -> tuple[int, Durable | LogError | None]:
+    """`admitted` and what became of them."""
+    if result.failure is not None:
+        return result.admitted, unpack_error(result.failure)
+    return result.admitted, Durable(result.base, result.append_ms) if result.admitted else None
+
+
+def reference(call: FetchCall | PlaceCall | PutBatch) -> PartitionRef:
+    """The partition a message is about."""
+    return PartitionRef(call.stream_id, call.number)

@@ -1,0 +1,141 @@
+"""A worker process: HTTP in front of the core. Owns its sockets and its copies of streams and identities; started by the
+core as `python -m penstock.workers.worker RPC_FD LISTEN_FD`, ends when the core does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from typing import cast
+
+import msgspec
+import uvloop
+
+from penstock import observe
+from penstock.catalog.sqlite import open_catalog
+from penstock.clock import SystemClock
+from penstock.config import decode_settings
+from penstock.http.app import Application
+from penstock.http.exchange import Response
+from penstock.http.listen import raise_file_limit, tls_context
+from penstock.http.protocol import Shared
+from penstock.iam.authenticator import make_authenticator
+from penstock.iam.base import SentRequest
+from penstock.iam.identity import Identity
+from penstock.iam.sealing import Sealer
+from penstock.log.base import RecordLog
+from penstock.service.context import Context
+from penstock.service.directory import Directory
+from penstock.service.records import Records
+from penstock.workers.messages import Change, Hello, RespondCall, RespondResult
+from penstock.workers.remote import RemotePartitions
+from penstock.workers.rpc import Peer
+
+STOP_SECONDS = 3.5
+_BACKLOG = 1024
+
+_changes = msgspec.msgpack.Decoder(list[Change])
+_respond = msgspec.msgpack.Decoder(RespondResult)
+
+
+class Worker:
+    """Everything of one worker."""
+
+    def __init__(self) -> None:
+        self.directory = Directory()
+        self.core = Peer({"changes": self._on_changes, "identity": self._on_identity, "stop": self._on_stop})
+        self.identity: Identity | None = None
+        self.shared: Shared | None = None
+        self.server: asyncio.Server | None = None
+
+    async def run(self, rpc: socket.socket, listener: socket.socket) -> None:
+        """Serve until the core is gone."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self.core, sock=rpc)
+        hello = msgspec.msgpack.decode(await self.core.call("hello", None), type=Hello)
+        settings = decode_settings(hello.settings)
+        observe.configure(settings.log_level)
+        for stream in hello.streams:
+            self.directory.put(stream)
+        clock = SystemClock()
+        catalog = await open_catalog(settings.data / "catalog.db")
+        sealer = Sealer.open(settings.data)
+        self.identity = await Identity.open(
+            catalog, sealer, clock, settings.limits, auth=settings.auth, region=settings.region
+        )
+        partitions = RemotePartitions(self.core)
+        records = Records(partitions, self.directory, settings.limits, clock, hello.cursor_key)
+        context = Context(
+            settings=settings,
+            limits=settings.limits,
+            clock=clock,
+            catalog=catalog,
+            # Only the core touches the log: what needs it is forwarded.
+            log=cast(RecordLog, None),
+            identity=self.identity,
+            authenticator=make_authenticator(self.identity),
+            directory=self.directory,
+            records=records,
+        )
+        self.shared = Shared(Application(context, (), forward=self._forward), loop)
+        self.server = await loop.create_server(
+            self.shared.factory(), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
+        )
+        gc.collect()
+        gc.freeze()
+        await self.core.call("ready", None)
+        while not self.core.closed.done():
+            await asyncio.wait([self.core.closed], timeout=1.0)
+            self.shared.sweep()
+            if (counted := records.totals.take()) and not self.core.closed.done():
+                with contextlib.suppress(Exception):
+                    await self.core.call("totals", counted)
+        await catalog.close()
+
+    async def _forward(self, sent: SentRequest, scheme: str) -> Response:
+        call = RespondCall(
+            sent.method, sent.path, sent.query, list(sent.headers), sent.body, sent.peer, scheme
+        )
+        result = _respond.decode(await self.core.call("respond", call))
+        return Response(result.status, result.content_type, result.body, tuple(result.headers))
+
+    async def _on_changes(self, body: msgspec.Raw) -> None:
+        for change in _changes.decode(body):
+            if change.stream is not None:
+                self.directory.put(change.stream)
+            elif (known := self.directory.by_id(change.stream_id)) is not None:
+                self.directory.drop(known)
+
+    async def _on_identity(self, body: msgspec.Raw) -> None:
+        if self.identity is not None:
+            await self.identity.refresh()
+
+    async def _on_stop(self, body: msgspec.Raw) -> None:
+        if self.server is None or self.shared is None:
+            return
+        self.server.close()
+        await self.shared.finish(STOP_SECONDS)
+
+
+def main(rpc_fd: int, listen_fd: int) -> int:
+    """Run a worker on these descriptors."""
+    # The core decides when workers stop: a Ctrl-C in the terminal reaches every process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise_file_limit()
+    rpc, listener = socket.socket(fileno=rpc_fd), socket.socket(fileno=listen_fd)
+    for one in (rpc, listener):
+        one.setblocking(False)
+    uvloop.run(_run(rpc, listener))
+    return 0
+
+
+async def _run(rpc: socket.socket, listener: socket.socket) -> None:
+    await Worker().run(rpc, listener)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
