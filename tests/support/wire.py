@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from http.client import HTTPResponse
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -99,6 +99,12 @@ class Wire:
     def close(self) -> None:
         self.http.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def call(
         self,
         method: str,
@@ -161,8 +167,7 @@ class Wire:
 
     def read(self, cursor: str, query: str = "") -> tuple[list[Record], str]:
         """One page: its records and the next cursor."""
-        reply = ok(self.get(cursor, query))
-        return [_record(entry) for entry in reply["records"]], reply["next_partition_cursor"]
+        return page_of(self.get(cursor, query))
 
     def read_all(self, stream: str, partition: str = "0", query: str = "") -> list[Record]:
         """The partition from its earliest record until an empty page."""
@@ -173,6 +178,12 @@ class Wire:
             if not page:
                 return records
             records += page
+
+
+def page_of(reply: httpx.Response) -> tuple[list[Record], str]:
+    """The records of a page, and the next cursor."""
+    page = ok(reply)
+    return [_record(entry) for entry in page["records"]], page["next_partition_cursor"]
 
 
 def _record(entry: Json) -> Record:
