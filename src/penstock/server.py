@@ -42,6 +42,7 @@ from penstock.jobs.retention import Retention
 from penstock.jobs.terminate import Terminate
 from penstock.log.base import LogError
 from penstock.log.files import open_log
+from penstock.memory import settle_allocator
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.partitions import Partitions
@@ -52,6 +53,8 @@ from penstock.workers.core import Workers
 SHUTDOWN_SECONDS = 4.0
 """How long requests that have arrived may take to finish once asked to stop; the whole exit takes under 5 s."""
 BACKLOG = 1024
+CACHE_BYTES = 10 << 20
+"""Recent frames and their wire form: consumers at the tail read from here. The whole process stays under 120 MB."""
 _log = structlog.get_logger("penstock.server")
 
 
@@ -63,6 +66,7 @@ class _Parts(NamedTuple):
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 0 after a clean stop, 1 when the server could not start."""
+    settle_allocator()
     observe.configure(settings.log_level)
     raise_file_limit()
     try:
@@ -142,7 +146,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        log = await open_log(settings.data, sync=settings.sync, clock=clock)
+        log = await open_log(settings.data, sync=settings.sync, clock=clock, cache_bytes=CACHE_BYTES)
         stack.push_async_callback(log.close)
         catalog = await open_catalog(settings.data / "catalog.db")
         stack.push_async_callback(catalog.close)

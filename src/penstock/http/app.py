@@ -151,13 +151,13 @@ class Application:
             raise NotImplementedError(f"{scope['type']} is not served here")
         headers = list(scope["headers"])
         limit = self.body_limit(headers)
-        body = bytearray()
+        arrived = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message.get("body", b"")
-            if len(body) > limit:
+            arrived += message.get("body", b"")
+            if len(arrived) > limit:
                 response = error_response(too_large(limit))
                 break
             if not message.get("more_body"):
@@ -166,18 +166,19 @@ class Application:
                     path=scope["raw_path"].partition(b"?")[0],
                     query=scope["query_string"],
                     headers=headers,
-                    body=bytes(body),
+                    body=bytes(arrived),
                     peer=(scope.get("client") or ("",))[0],
                 )
                 response = await self.respond(sent, scope.get("scheme", "http"))
                 break
+        body = response.joined()
         reply_headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
         if response.content_type is not None:
             reply_headers.append((b"content-type", response.content_type.encode()))
         if response.status != 204:
-            reply_headers.append((b"content-length", str(len(response.body)).encode()))
+            reply_headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": reply_headers})
-        await send({"type": "http.response.body", "body": response.body})
+        await send({"type": "http.response.body", "body": body})
 
 
 def too_large(limit: int) -> ApiError:

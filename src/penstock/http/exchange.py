@@ -21,8 +21,13 @@ class Response(NamedTuple):
 
     status: int
     content_type: str | None = None
-    body: bytes = b""
+    body: bytes | list[bytes] = b""
+    """A list is the body in pieces: records on their way out are not copied together."""
     headers: tuple[tuple[str, str], ...] = ()
+
+    def joined(self) -> bytes:
+        """The body in one piece."""
+        return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
 class Exchange(msgspec.Struct, kw_only=True, gc=False):
@@ -34,6 +39,12 @@ class Exchange(msgspec.Struct, kw_only=True, gc=False):
     query: Mapping[str, str]
     body: bytes
     content_type: str
+
+    def take_body(self) -> bytes:
+        """The body, which is let go of here: requests that wait for the disk hold what they store and nothing else."""
+        body, self.body = self.body, b""
+        self.sent.body = b""
+        return body
 
 
 def unescape(raw: bytes, what: str) -> str:

@@ -31,6 +31,8 @@ _DISCARD_BYTES = 64 << 20
 _DISCARD_SECONDS = 5.0
 _SLOW_BODY_BYTES_PER_SECOND = 1024
 _STALLED_WRITE_SECONDS = 60.0
+_PIECES = 64
+"""A reply in more pieces is copied together: a system call for many small ones costs more than the copy."""
 
 
 async def _unused(scope: object, receive: object, send: object) -> None:
@@ -263,15 +265,11 @@ class Protocol(HttpToolsProtocol):
         if cycle.refusal is not None:
             response = cycle.refusal
         else:
-            chunks = cycle.chunks
-            sent = SentRequest(
-                cycle.method,
-                cycle.path,
-                cycle.query,
-                cycle.headers,
-                chunks[0] if len(chunks) == 1 else b"".join(chunks),
-                self._peer,
-            )
+            chunks, cycle.chunks = cycle.chunks, []
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            del chunks
+            sent = SentRequest(cycle.method, cycle.path, cycle.query, cycle.headers, body, self._peer)
+            del body  # whoever reads it may let go of it
             response = await self._shared.app.respond(sent, self.scheme or "http")
         self._release(cycle)
         cycle.response_complete = True
@@ -284,13 +282,20 @@ class Protocol(HttpToolsProtocol):
         lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
         if response.content_type is not None:
             lines.append(b"content-type: %b\r\n" % response.content_type.encode())
+        body = response.body
         if response.status != 204:
-            lines.append(b"content-length: %d\r\n" % len(response.body))
+            size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+            lines.append(b"content-length: %d\r\n" % size)
         if not keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        lines.append(response.body)
-        self.transport.write(b"".join(lines))
+        if isinstance(body, bytes):
+            lines.append(body)
+            self.transport.write(b"".join(lines))
+        elif len(body) > _PIECES:
+            self.transport.write(b"".join(lines + body))
+        else:
+            self.transport.writelines([b"".join(lines), *body])
         self._written(keep_alive=keep_alive)
 
     def _written(self, *, keep_alive: bool) -> None:

@@ -14,13 +14,17 @@ _PROTOBUF_PREFIX = "application/x-protobuf"
 
 async def put_records(context: Context, exchange: Exchange) -> Response:
     """POST /v2/{project_id}/records (5.4.1)."""
-    body = exchange.body
+    body = exchange.take_body()
     if exchange.content_type.startswith(_PROTOBUF_PREFIX):
         request = protobuf.decode_put(body)
-        outcome = await context.records.put(exchange.project_id, request, body_bytes=len(body))
+        size = len(body)
+        del body
+        outcome = await context.records.put(exchange.project_id, request, body_bytes=size)
         return Response(200, protobuf.CONTENT_TYPE, protobuf.encode_outcome(outcome))
     request = json_records.decode_put(body)
-    outcome = await context.records.put(exchange.project_id, request, body_bytes=len(body))
+    size = len(body)
+    del body
+    outcome = await context.records.put(exchange.project_id, request, body_bytes=size)
     return Response(200, JSON, json_records.encode_outcome(outcome))
 
 

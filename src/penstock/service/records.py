@@ -145,7 +145,7 @@ class Records:
     # 5.4.1 ------------------------------------------------------------------------------------------------------
 
     async def put(self, project_id: str, request: PutRecords, *, body_bytes: int) -> PutOutcome:
-        """Store the records; each one durable or with an error of its own when this returns.
+        """Store the records; each one durable or with an error of its own when this returns. `request` is used up.
 
         Raises DIS.4202 (no records), DIS.4301, DIS.4205, DIS.4300 (a record over 1 MB, a request over 5 MB),
         DIS.4200 (too many records). `body_bytes` is the size of the decoded body, an upper bound of all data.
@@ -159,12 +159,14 @@ class Records:
         self._check_sizes(records, body_bytes)
         failed: dict[int, tuple[str, str]] = {}
         batches, places = self._group(state, records, failed)
+        total = len(records)
+        request.records = records = None  # the batches hold what is stored
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals = self.totals
         for batch, place, (admitted, result) in zip(batches, places, results, strict=True):
             indices = place
-            where = range(len(records)) if indices is None else indices
+            where = range(total) if indices is None else indices
             if admitted < len(where):
                 totals.throttled += len(where) - admitted
                 failed.update(dict.fromkeys(where[admitted:], _THROTTLED))
@@ -177,7 +179,7 @@ class Records:
         totals.puts += 1
         totals.bytes_in += body_bytes
         totals.refused += len(failed)
-        return PutOutcome(len(records), placed, failed)
+        return PutOutcome(total, placed, failed)
 
     def _check_sizes(self, records: list[PutRecord], body_bytes: int) -> None:
         limits = self._limits

@@ -91,7 +91,8 @@ class Workers:
             self._watchers.append(asyncio.create_task(self._watch(worker), name=f"worker {worker.number}"))
         ready = asyncio.gather(*(worker.ready for worker in self._workers))
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([ready, stopped], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [ready, stopped]
+        await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if ready.done():
             return True
@@ -238,7 +239,9 @@ class Workers:
         sent = SentRequest(call.method, call.path, call.query, call.headers, call.body, call.peer)
         response = await self._app.respond(sent, call.scheme)
         await self.tell()
-        return RespondResult(*response[:3], list(response.headers))
+        return RespondResult(
+            response.status, response.content_type, response.joined(), list(response.headers)
+        )
 
     async def _on_totals(self, body: msgspec.Raw) -> None:
         self._context.records.totals.add(_totals.decode(body))

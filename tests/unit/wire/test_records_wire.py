@@ -138,7 +138,7 @@ def test_fetched_records(records: list[tuple[bytes, str | None]], base: int, dat
     start = data.draw(st.integers(0, len(records) - 1))
     stop = data.draw(st.integers(start + 1, len(records)))
     fetched = Fetched([Slice(frame, start, stop), Slice(frame, 0, len(records))], "cur")
-    reply = json.loads(json_records.encode_fetched(fetched, _NoCache()))  # type: ignore[arg-type]
+    reply = json.loads(b"".join(json_records.encode_fetched(fetched, _NoCache())))  # type: ignore[arg-type]
     expected = []
     for index in [*range(start, stop), *range(len(records))]:
         row: dict[str, Any] = {"partition_key": keys[index]} if keys[index] else {}
@@ -158,7 +158,7 @@ def test_fetched_records(records: list[tuple[bytes, str | None]], base: int, dat
 
 def test_nothing_to_read_is_an_empty_array() -> None:
     """clients.md 1.3: `records` must be an array, `next_partition_cursor` is never null."""
-    reply = json.loads(json_records.encode_fetched(Fetched([], "cur"), _NoCache()))  # type: ignore[arg-type]
+    reply = json.loads(b"".join(json_records.encode_fetched(Fetched([], "cur"), _NoCache())))  # type: ignore[arg-type]
     assert reply == {"records": [], "next_partition_cursor": "cur"}
 
 

@@ -74,20 +74,23 @@ def _entries(place: Placed) -> str:
     return before + ('"},' + before).join(sequences) + '"}'
 
 
-def encode_fetched(fetched: Fetched, records: Records) -> bytes:
-    """The reply to GetRecords. The form of a whole frame is kept with the frame: ten consumers cost one encoding."""
-    parts: list[bytes] = []
+def encode_fetched(fetched: Fetched, records: Records) -> list[bytes]:
+    """The reply to GetRecords, in pieces. The form of a whole frame is kept with the frame: ten consumers cost one encoding."""
+    pieces = [b'{"records":[']
     for part in fetched.slices:
+        if len(pieces) > 1:
+            pieces.append(b",")
         frame = part.frame
         if part.whole:
             rendered = frame.rendered
             if rendered is None:
                 rendered = _render(frame, 0, frame.count)
                 records.keep_rendered(frame, rendered)
-            parts.append(rendered)
+            pieces.append(rendered)
         else:
-            parts.append(_render(frame, part.start, part.stop))
-    return b'{"records":[%b],"next_partition_cursor":"%b"}' % (b",".join(parts), fetched.next_cursor.encode())
+            pieces.append(_render(frame, part.start, part.stop))
+    pieces.append(b'],"next_partition_cursor":"%b"}' % fetched.next_cursor.encode())
+    return pieces
 
 
 def _render(frame: Frame, start: int, stop: int) -> bytes:
