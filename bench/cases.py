@@ -72,6 +72,7 @@ class RatioMark:
     against: str
     against_case: str
     least: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,10 @@ class LimitMark:
 MARKS: tuple[RatioMark | LimitMark, ...] = (
     RatioMark("put-500x200", "kinesalite", "put-500x200", 10.0),
     RatioMark("put-500x200", "redis", "put-500x200", 0.4),
+    # Reads are measured against the puts that were reached, and against the puts that were asked for: the second
+    # mark does not move when puts get faster.
     RatioMark("get-fetch-200", "penstock", "put-500x200", 5.0),
+    RatioMark("get-fetch-200", "redis", "put-500x200", 2.0, "5 x the 0.4 x asked of puts"),
     RatioMark("put-1x200", "kinesalite", "put-1x200", 2.0),
     RatioMark("put-1x200", "redis", "put-1x200", 0.25),
     LimitMark("put-1x200", "p99_ms", 15.0),

@@ -30,7 +30,7 @@ class Nats(System):
         self.always = always
         self.name = "nats-always" if always else "nats"
         self.label = "NATS JetStream, " + ("sync_interval: always" if always else "default sync (2 min)")
-        self.durable = "yes" if always else "no (up to 2 min late)"
+        self.durable = "yes" if always else "2 min late"
         self._filled: dict[int, str] = {}
 
     def install(self) -> None:

@@ -39,7 +39,7 @@ _SCOPE_END = b"sdk_request"
 _SCOPE_BYTES = 256
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:;[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
-_DATE = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
+_DATE = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _SPACES = re.compile(rb"[ \t]+")
 
 _MISMATCH = "the access key or the signature is wrong"
@@ -190,9 +190,11 @@ def _signed_values(request: SentRequest, names: Sequence[bytes]) -> dict[bytes, 
 
 def _check_date(date: bytes, scope: bytes | None, now_ms: int, skew_seconds: int) -> None:
     try:
-        if not _DATE.fullmatch(date):
+        parts = _DATE.fullmatch(date)
+        if parts is None:
             raise ValueError
-        moment = datetime.strptime(date.decode(), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        # Not strptime: it takes a third of the time of a whole check.
+        moment = datetime(*map(int, parts.groups()), tzinfo=UTC)  # type: ignore[misc]
     except ValueError:
         raise Refused("X-Sdk-Date is not a UTC time as yyyymmddThhmmssZ") from None
     if scope is not None and scope.partition(b"/")[0] != date[:8]:
