@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from penstock.clock import SystemClock
 from penstock.config import Sync, parse_sync
@@ -23,7 +24,7 @@ from penstock.log.files.recovery import recover
 RECORD = bytes(range(200))
 
 
-async def start(directory: Path, sync: Sync, **options: int) -> FileLog:
+async def start(directory: Path, sync: Sync, **options: Any) -> FileLog:
     return await open_log(directory, sync=sync, clock=SystemClock(), **options)
 
 

@@ -49,7 +49,7 @@ class Server:
         ]  # fmt: skip
         began = time.monotonic()
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
         self._process = process

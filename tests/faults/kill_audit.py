@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import random
 import struct
 import subprocess
@@ -80,7 +81,7 @@ def keep_ledger(path: Path) -> None:
     """The ledger's process: everything from the pipe into the file, until the pipe closes."""
     size = 0
     with path.open("wb", buffering=0) as file:
-        while piece := sys.stdin.buffer.read1(1 << 16):  # type: ignore[attr-defined]
+        while piece := os.read(sys.stdin.fileno(), 1 << 16):
             file.write(piece)
             size += len(piece)
     assert size % _ROW.size == 0
@@ -158,10 +159,10 @@ class Writer(threading.Thread):
             if "error_code" in entry:
                 self._unsure.add(one)
                 continue
-            partition = int(entry["partition_id"].removeprefix("shardId-"))
+            number = int(entry["partition_id"].removeprefix("shardId-"))
             self._counts[self._number] += 1
             count = self._counts[self._number]
-            rows += _ROW.pack(self._number, partition, count, int(entry["sequence_number"]), one)
+            rows += _ROW.pack(self._number, number, count, int(entry["sequence_number"]), one)
             self.bytes += len(data)
         self._ledger.write(bytes(rows))
         self.acknowledged += len(rows) // _ROW.size

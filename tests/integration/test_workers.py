@@ -97,11 +97,11 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(server: Server) -> None:
     victim = _children(server)[0]
     victim.send_signal(signal.SIGKILL)
     victim.wait(5)
-    stored = []
+    stored: list[list[dict[str, str]]] = []
     deadline = time.monotonic() + 30
     while len(stored) < 20 and time.monotonic() < deadline:
         try:
-            stored += [(_put(server, "s", ["b"], "k"))]
+            stored.append(_put(server, "s", ["b"], "k"))
         except httpx.TransportError:
             continue  # it was that worker's connection
     while len(_children(server)) < WORKERS and time.monotonic() < deadline:

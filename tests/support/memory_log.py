@@ -60,10 +60,10 @@ class MemoryLog:
         for ref in [ref for ref in self._partitions if ref.stream_id == stream_id]:
             del self._partitions[ref]
 
-    async def append(self, batches: Sequence[Batch]) -> list[Durable | LogError]:
+    async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         return [self._append(batch) for batch in batches]
 
-    def _append(self, batch: Batch) -> Durable | LogError:
+    def _append(self, batch: Batch | Packed) -> Durable | LogError:
         if self._closed:
             return Closed()
         partition = self._partitions.get(batch.ref)
@@ -72,7 +72,7 @@ class MemoryLog:
         if batch.ref in self.read_only:
             return ReadOnly(batch.ref)
         now, base = self._clock.now_ms(), partition.next
-        count = batch.count if isinstance(batch, Packed) else len(batch.data)
+        count = batch.records if isinstance(batch, Packed) else len(batch.data)
         encoded = batch.payload if isinstance(batch, Packed) else payload.encode(batch.keys, batch.data)
         partition.frames.append(Frame(batch.ref, base, count, now, encoded))
         partition.next += count

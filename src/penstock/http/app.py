@@ -65,7 +65,7 @@ class Application:
 
     async def respond(self, sent: SentRequest, scheme: str) -> Response:
         """The reply to a request that has arrived whole. Never raises but for cancellation."""
-        request_id = f"{self._request_prefix}{next(self._request_number):016x}"
+        request_id = self._request_id()
         try:
             try:
                 match = self._router.match(sent.method, sent.path)
@@ -85,6 +85,13 @@ class Application:
             )
             response = error_response(ApiError("DIS.5000", f"[request {request_id}]"))
         return response._replace(headers=(*response.headers, ("X-Request-Id", request_id)))
+
+    def refusal(self, error: ApiError) -> Response:
+        """The reply to a request that never became one: bytes that are no HTTP, a body over the limit."""
+        return error_response(error)._replace(headers=(("X-Request-Id", self._request_id()),))
+
+    def _request_id(self) -> str:
+        return f"{self._request_prefix}{next(self._request_number):016x}"
 
     async def _hot(self, sent: SentRequest, match: Match[Any], operation: HotOperation) -> Response:
         context = self.context
@@ -158,7 +165,7 @@ class Application:
                 return
             arrived += message.get("body", b"")
             if len(arrived) > limit:
-                response = error_response(too_large(limit))
+                response = self.refusal(too_large(limit))
                 break
             if not message.get("more_body"):
                 sent = SentRequest(

@@ -71,6 +71,9 @@ class ManageApplication:
     def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
         return 1024
 
+    def refusal(self, error: ApiError) -> Response:
+        return error_response(error)
+
     async def respond(self, sent: SentRequest, scheme: str) -> Response:
         try:
             page = self._router.match(sent.method, sent.path).handler

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from penstock.errors import ApiError
-from penstock.http.app import Application, error_response, too_large
+from penstock.http.app import Application, too_large
 from penstock.http.exchange import Response
 from penstock.http.manage import ManageApplication
 from penstock.iam.base import SentRequest
@@ -181,7 +181,7 @@ class Protocol(HttpToolsProtocol):
             pass  # answered as plain HTTP/1.1, as the protocol allows
         except httptools.HttpParserError:
             if self._refusal is None:
-                self._refuse(error_response(ApiError("APIGW.0106", "[not an HTTP/1.1 request]")))
+                self._refuse(ApiError("APIGW.0106", "[not an HTTP/1.1 request]"))
             return
         if self._reading is None and self._began is not None:
             self._header_bytes += len(data)
@@ -220,9 +220,9 @@ class Protocol(HttpToolsProtocol):
             elif name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
         if length > cycle.limit:
-            self._refuse_body(cycle, error_response(too_large(cycle.limit)))
+            self._refuse_body(cycle, too_large(cycle.limit))
         elif self._shared.in_flight + length > self._shared.limits.bodies_in_flight_bytes:
-            self._refuse_body(cycle, error_response(ApiError("APIGW.0203", "[too many bodies in flight]")))
+            self._refuse_body(cycle, ApiError("APIGW.0203", "[too many bodies in flight]"))
         elif self.expect_100_continue and not self._queue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -234,7 +234,7 @@ class Protocol(HttpToolsProtocol):
         cycle.size += len(body)
         self._shared.in_flight += len(body)
         if cycle.size > cycle.limit:
-            self._refuse_body(cycle, error_response(too_large(cycle.limit)))
+            self._refuse_body(cycle, too_large(cycle.limit))
             return
         cycle.chunks.append(body)
 
@@ -278,6 +278,10 @@ class Protocol(HttpToolsProtocol):
         self._write(response, keep_alive=cycle.keep_alive and not self._shared.draining)
 
     def _write(self, response: Response, *, keep_alive: bool) -> None:
+        self._send(response, keep_alive=keep_alive)
+        self._written(keep_alive=keep_alive)
+
+    def _send(self, response: Response, *, keep_alive: bool) -> None:
         lines = [STATUS_LINE[response.status], self._shared.date()]
         lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
         if response.content_type is not None:
@@ -296,7 +300,6 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(b"".join(lines + body))
         else:
             self.transport.writelines([b"".join(lines), *body])
-        self._written(keep_alive=keep_alive)
 
     def _written(self, *, keep_alive: bool) -> None:
         """A reply has left: go on with the next request, or end the connection."""
@@ -320,19 +323,19 @@ class Protocol(HttpToolsProtocol):
 
     # Refusing -----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, error: ApiError) -> None:
         """Answer and end the connection: what follows on it cannot be understood."""
-        self._refusal = response
+        self._refusal = response = self._shared.app.refusal(error)
         if self._reading is not None:
             self._release(self._reading)
             self._reading = None
         self._answer_last(response)
 
-    def _refuse_body(self, cycle: _Cycle, response: Response) -> None:
+    def _refuse_body(self, cycle: _Cycle, error: ApiError) -> None:
         """Answer now, before the body; what of it still comes is read and dropped, so that the client reads the answer
         instead of a reset."""
         self._release(cycle)
-        self._refusal = response
+        self._refusal = response = self._shared.app.refusal(error)
         self._reading = None
         self._answer_last(response)
 
@@ -345,7 +348,7 @@ class Protocol(HttpToolsProtocol):
             last.keep_alive = False
             self._queue.append(last)
             return
-        self._write(response, keep_alive=True)
+        self._send(response, keep_alive=False)
         self._linger()
 
     def _linger(self) -> None:
@@ -387,13 +390,13 @@ class Protocol(HttpToolsProtocol):
                 and self._reading.size < elapsed * _SLOW_BODY_BYTES_PER_SECOND
             )
             if slow or now - self._last_read > limits.body_idle_seconds:
-                self._refuse(error_response(ApiError("APIGW.0202", "[body]")))
+                self._refuse(ApiError("APIGW.0202", "[body]"))
         elif self._began is not None:
             if now - self._began > limits.header_seconds:
-                self._refuse(error_response(ApiError("APIGW.0202", "[headers]")))
+                self._refuse(ApiError("APIGW.0202", "[headers]"))
         elif now - self._last_read > limits.keep_alive_seconds:
             self.transport.close()
 
 
-def _too_many_headers(limit: int) -> Response:
-    return error_response(ApiError("APIGW.0106", f"[headers: more than {limit} bytes, or too many of them]"))
+def _too_many_headers(limit: int) -> ApiError:
+    return ApiError("APIGW.0106", f"[headers: more than {limit} bytes, or too many of them]")

@@ -35,8 +35,12 @@ async def get_records(context: Context, exchange: Exchange) -> Response:
     if not cursor:
         raise ApiError("DIS.4217", "[partition-cursor: required]")
     limits = context.limits
-    max_bytes = _positive(query.get("max_fetch_bytes", ""), "max_fetch_bytes", limits.fetch_bytes_max)
-    max_records = _positive(query.get("limit", ""), "limit", limits.fetch_records_max)
+    max_bytes = _positive(query.get("max_fetch_bytes", ""), "max_fetch_bytes")
+    if max_bytes is not None:  # there is no documented maximum: a reply carries what a reply may
+        max_bytes = min(max_bytes, limits.fetch_bytes_max)
+    max_records = _positive(query.get("limit", ""), "limit")
+    if max_records is not None and max_records > limits.fetch_records_max:
+        raise invalid("limit", f"{max_records} is more than {limits.fetch_records_max}")
     fetched = await context.records.fetch(
         exchange.project_id,
         cursor,
@@ -63,11 +67,11 @@ async def get_cursor(context: Context, exchange: Exchange) -> Response:
     return Response(200, JSON, b'{"partition_cursor":"%b"}' % cursor.encode())
 
 
-def _positive(text: str, name: str, most: int) -> int | None:
-    """None when absent, empty or 0. Above what one reply may carry, the reply's own bound applies."""
+def _positive(text: str, name: str) -> int | None:
+    """None when absent, empty or 0. DIS.4200 naming the parameter when it is no number of at least 0."""
     if text in ("", "0"):
         return None
     number = parse_integer(name, text)
     if number < 0:
         raise invalid(name, f"{text} is less than 0")
-    return min(number, most)
+    return number

@@ -56,8 +56,8 @@ class Router(Generic[H]):
         parts = [part for part in path.split(b"/") if part]
         starts = [i for i, part in enumerate(parts) if part in _VERSIONS]
         allowed: set[str] = set()
-        # Pages without a version (the root, the management pages) take no prefix but their own.
-        for start in starts or [0, len(parts)]:
+        # Pages without a version (the root, the management pages) take no prefix.
+        for start in starts or [0]:
             for pattern, methods in self._by_length.get(len(parts) - start, ()):
                 values = _bind(pattern, parts[start:])
                 if values is None:

@@ -193,8 +193,9 @@ def _check_date(date: bytes, scope: bytes | None, now_ms: int, skew_seconds: int
         parts = _DATE.fullmatch(date)
         if parts is None:
             raise ValueError
-        # Not strptime: it takes a third of the time of a whole check.
-        moment = datetime(*map(int, parts.groups()), tzinfo=UTC)  # type: ignore[misc]
+        # strptime alone would take as long as the rest of the check.
+        year, month, day, hour, minute, second = map(int, parts.groups())
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise Refused("X-Sdk-Date is not a UTC time as yyyymmddThhmmssZ") from None
     if scope is not None and scope.partition(b"/")[0] != date[:8]:

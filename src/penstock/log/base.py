@@ -26,10 +26,10 @@ class Batch(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The same with its payload made already (see `log.payload`), by another process: `count` records."""
+    """The same with its payload made already (see `log.payload`), by another process."""
 
     ref: PartitionRef
-    count: int
+    records: int
     payload: bytes
 
 

@@ -7,7 +7,7 @@ format: requests arrive decoded, and replies leave as numbers and frames for `ht
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,7 @@ from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
 from penstock.service.partitions import PartitionStore, Slice, Throttled
 
+RETRY_GRACE_MS = 10_000
 _THROTTLED = ("DIS.4303", render("DIS.4303"))
 
 
@@ -41,7 +42,7 @@ class PutRecord(msgspec.Struct, gc=False):
     partition_key: str | None = None
     partition_id: str | None = None
     explicit_hash_key: str | None = None
-    timestamp: int | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=-SEQUENCE_MAX - 1, le=SEQUENCE_MAX)] | None = None
 
 
 class PutRecords(msgspec.Struct):
@@ -305,7 +306,8 @@ class Records:
             return bounds.next
         if kind is CursorType.AT_TIMESTAMP and when is not None:
             oldest = self._clock.now_ms() - stream.retention_hours * 3_600_000
-            if when < oldest:
+            # Clients ask again with the number they are told (the Kafka adapter does): it must still do then.
+            if when < oldest - RETRY_GRACE_MS:
                 detail = f"[timestamp is expired, timestamp should be larger than {oldest}]"
                 raise ApiError("DIS.4300", detail)
             return await self._partitions.sequence_at(ref, when)

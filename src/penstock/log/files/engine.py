@@ -109,7 +109,7 @@ class FileLog:
             if writer is None:
                 return await self._append_some(batches)
             if isinstance(batch, Packed):
-                entries.append(Entry(writer, batch.payload, batch.count))
+                entries.append(Entry(writer, batch.payload, batch.records))
             else:
                 entries.append(Entry(writer, _encode(batch), len(batch.data)))
         if not entries:
