@@ -42,7 +42,8 @@ class Authenticator(Protocol):
 
     def authenticate(self, request: SentRequest) -> Principal:
         """Raises ApiError APIGW.0301 (401) for anything wrong, DIS.4309 for a failing request after too many
-        failures from one address with one key."""
+        failures from one address with one key, DIS.4117 for a signed request whose X-Project-Id is not the
+        account's."""
 
     def allows_project(self, principal: Principal, project_id: str) -> bool:
         """Whether the principal may act in the project named in the path: the token's own, or for signatures any
