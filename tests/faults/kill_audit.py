@@ -134,13 +134,13 @@ class Writer(threading.Thread):
         records = list(self._records())
         digests = [digest(key, data) for key, data, _ in records]
         body: list[Json] = []
-        for key, data, partition in records:
-            entry: Json = {"data": b64(data)}
+        for key, data, wanted in records:
+            sent: Json = {"data": b64(data)}
             if key is not None:
-                entry["partition_key"] = key
-            if partition is not None:
-                entry["partition_id"] = partition
-            body.append(entry)
+                sent["partition_key"] = key
+            if wanted is not None:
+                sent["partition_id"] = wanted
+            body.append(sent)
         try:
             reply = self._wire.put(self._stream, body)
             if reply.status_code != 200:
