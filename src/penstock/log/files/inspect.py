@@ -1,0 +1,154 @@
+"""Looks at a log without changing it: frames of a segment, and what is wrong with a directory. Owns no state; takes no
+lock, so that it also works beside a running server (whose newest bytes it may then miss)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.log.files import format as fmt
+from penstock.log.files.directory import ENDS, FOLDER, LOCK, list_partitions
+from penstock.log.files.disk import Disk, read_exactly
+from penstock.log.files.format import HEADER_BYTES, FrameHead, SegmentHeader
+from penstock.log.files.recovery import load_ends, segment_bases
+from penstock.log.files.scan import RECOVERY_BLOCK, Scanner
+from penstock.log.files.segment import SUFFIX, partition_directory
+
+
+class Damage(NamedTuple):
+    """Bytes that are no intact frame: from `offset` to `until`."""
+
+    offset: int
+    until: int
+    reason: str
+
+
+class SegmentView(NamedTuple):
+    """A segment file from end to end."""
+
+    header: SegmentHeader | None
+    size: int
+
+
+class PartitionReport(NamedTuple):
+    """One partition as it is on disk. `next` is the sequence number after the last intact record."""
+
+    stream_id: str
+    number: int
+    segments: int
+    records: int
+    earliest: int
+    next: int
+    bytes: int
+    problems: tuple[str, ...]
+
+
+def open_segment(path: Path) -> SegmentView:
+    """Header and size. Raises OSError; ValueError for another format version."""
+    disk = Disk()
+    fd = disk.open(str(path), write=False)
+    try:
+        return SegmentView(fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0)), disk.size(fd))
+    finally:
+        disk.close(fd)
+
+
+def frames(path: Path) -> Iterator[tuple[FrameHead, bytes] | Damage]:
+    """Every frame of a segment with its payload, and every place where there is none but should be. Raises OSError;
+    ValueError when the header is lost, so that frames cannot be told from other bytes."""
+    disk = Disk()
+    fd = disk.open(str(path), write=False)
+    try:
+        size = disk.size(fd)
+        header = fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0))
+        if header is None:
+            raise ValueError("the segment's header does not match its checksum")
+        name = fmt.ident(header.stream_id, header.partition)
+        scanner = Scanner(disk, fd, name, header.salt, HEADER_BYTES, size, RECOVERY_BLOCK)
+        following = header.base
+        while True:
+            while (head := scanner.next()) is not None:
+                yield head, scanner.payload(head)
+                following = head.next
+            offset, reason = scanner.offset, scanner.reason
+            if offset == size:
+                return
+            if (later := scanner.resync(following)) is None:
+                yield Damage(offset, size, reason)
+                return
+            yield Damage(offset, later.offset, reason)
+    finally:
+        disk.close(fd)
+
+
+def check_partition(data: Path, stream_id: str, number: int, durable: int) -> PartitionReport:
+    """Read every segment of a partition. `durable` is how far its records are known to have been synced (the table of
+    ends): unreadable bytes at the very end are a torn tail only behind that."""
+    disk = Disk()
+    root = str(data / FOLDER)
+    ref = next(r for r in list_partitions(disk, root) if r == (stream_id, number))
+    directory = Path(partition_directory(root, ref))
+    bases = segment_bases(disk.names(str(directory)))
+    problems: list[str] = []
+    records = size = 0
+    following = bases[0] if bases else 0
+    for place, base in enumerate(bases):
+        path = directory / f"{base:020d}{SUFFIX}"
+        last = place == len(bases) - 1
+        if base != following:
+            problems.append(f"{path.name}: records {following} to {base - 1} are missing before it")
+            following = base
+        try:
+            size += path.stat().st_size
+            if path.stat().st_size < HEADER_BYTES and last:
+                continue  # just created; the next start writes its header
+            for found in frames(path):
+                if isinstance(found, Damage):
+                    if last and found.until == path.stat().st_size and following >= durable:
+                        continue  # torn: cut off at the next start
+                    problems.append(f"{path.name}: bytes {found.offset} to {found.until}: {found.reason}")
+                    continue
+                head, _ = found
+                if head.base != following:
+                    problems.append(f"{path.name}: records {following} to {head.base - 1} cannot be read")
+                records += head.records
+                following = head.next
+        except (OSError, ValueError) as error:
+            problems.append(f"{path.name}: {error}")
+    if following < durable:
+        problems.append(f"records {following} to {durable - 1} were stored and are missing at the end")
+    return PartitionReport(
+        stream_id, number, len(bases), records, bases[0] if bases else 0, following, size, tuple(problems)
+    )
+
+
+def check_log(data: Path) -> Iterator[PartitionReport]:
+    """Every partition of a data directory, in order. Raises OSError when there is no log."""
+    disk = Disk()
+    root = data / FOLDER
+    if not root.is_dir():
+        raise FileNotFoundError(f"{data} holds no log (there is no {root})")
+    ends = load_ends(disk, str(root / "clean")) or load_ends(disk, str(root / ENDS)) or {}
+    for ref in list_partitions(disk, str(root)):
+        end = ends.get(ref)
+        yield check_partition(data, ref.stream_id, ref.number, end.next if end else 0)
+
+
+def in_use(data: Path) -> bool:
+    """Whether a server holds the lock."""
+    import fcntl
+
+    path = data / FOLDER / LOCK
+    if not path.exists():
+        return False
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
