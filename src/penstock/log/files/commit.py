@@ -114,11 +114,13 @@ class Committer:
         self._pool.shutdown()
 
     def _finish(self, group: Group) -> None:
-        for partition, runs in group.stored:
-            self._publish(partition, runs)
-        for waiter in group.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        try:
+            for partition, runs in group.stored:
+                self._publish(partition, runs)
+        finally:
+            for waiter in group.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     # On the commit thread.
 

@@ -17,7 +17,7 @@ from penstock.log.files.errors import AlreadyInUse
 from penstock.log.files.format import End, pack_ends
 from penstock.log.files.pool import FilePool
 from penstock.log.files.recovery import Found, load_ends, recover
-from penstock.log.files.segment import Segment, partition_directory
+from penstock.log.files.segment import Segment, index_path, partition_directory
 
 FOLDER = "log"
 LOCK = "LOCK"
@@ -122,7 +122,7 @@ def remove_segments(disk: Disk, files: FilePool, segments: Sequence[Segment]) ->
             disk.unlink(segment.path)
             files.forget(segment.path)
             with suppress(FileNotFoundError):
-                disk.unlink(segment.index_path)
+                disk.unlink(index_path(segment.path))
         disk.fsync_dir(os.path.dirname(segments[0].path))  # noqa: PTH120
 
 

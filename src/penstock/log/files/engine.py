@@ -34,7 +34,7 @@ from penstock.log.base import (
     PartitionRef,
     UnknownPartition,
 )
-from penstock.log.files import directory, reader
+from penstock.log.files import directory
 from penstock.log.files.cache import FrameCache
 from penstock.log.files.commit import Committer
 from penstock.log.files.directory import Opened
@@ -43,7 +43,7 @@ from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
 from penstock.log.files.pool import FilePool
-from penstock.log.files.reader import Source
+from penstock.log.files.reader import Loaded, Reader, Source, Wanted
 from penstock.log.files.segment import Partition, Segment
 from penstock.log.files.writer import Entry, Run, Writer
 
@@ -74,6 +74,7 @@ class FileLog:
         self._disk = disk
         self._segment_bytes = segment_bytes
         self._files = FilePool(disk, open_files)
+        self._reader = Reader(disk, self._files)
         self._cache = FrameCache(cache_bytes)
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
@@ -140,7 +141,8 @@ class FileLog:
             segment.index, segment.unscanned = None, 0  # made by a scan when needed
             return
         self._remember(segment)
-        self._threads.submit(reader.save_index, self._disk, segment.path, index, salt, segment.base, size)
+        loaded = Loaded(salt, size, index)
+        self._threads.submit(self._reader.save_index, segment.path, segment.base, loaded)
 
     # Reading.
 
@@ -179,18 +181,16 @@ class FileLog:
         segment = partition.segments[position]
         source = self._source(partition, position)
         index, salt, size = await self._loaded(partition, segment, source)
-        found = await self._io(
-            partition, segment, sequence,
-            partial(reader.read_frames, self._disk, self._files, source, salt, index.at_sequence(sequence), size,
-                    sequence, max_bytes, max_records),
-        )  # fmt: skip
+        wanted = Wanted(index.at_sequence(sequence), sequence, max_bytes, max_records)
+        call = partial(self._reader.frames, source, salt, size, wanted)
+        found = await self._io(partition, segment, sequence, call)
         frames: list[Frame] = []
-        wanted, enough = max_bytes, sequence + max_records
+        left, enough = max_bytes, sequence + max_records
         for frame in found:
             held = self._cache.add(frame)
-            if not frames or (wanted > 0 and held.base < enough):
+            if not frames or (left > 0 and held.base < enough):
                 frames.append(held)
-                wanted -= len(held.payload)
+                left -= len(held.payload)
         return frames
 
     def bounds(self, ref: PartitionRef) -> Bounds:
@@ -214,10 +214,8 @@ class FileLog:
             segment, source = partition.segments[position], self._source(partition, position)
             with suppress(Corrupt):
                 index, salt, size = await self._loaded(partition, segment, source)
-                call = partial(
-                    reader.first_since, self._disk, self._files, source, salt, index.before_time(timestamp_ms),
-                    size, timestamp_ms,
-                )  # fmt: skip
+                start = index.before_time(timestamp_ms)
+                call = partial(self._reader.first_since, source, salt, size, start, timestamp_ms)
                 found = await self._io(partition, segment, source.base, call)
                 if found is not None:
                     return max(found, partition.earliest)
@@ -382,14 +380,14 @@ class FileLog:
     ) -> tuple[SparseIndex, int, int]:
         """Index, salt and durable size of a segment."""
         if segment.index is None and (segment is not partition.segments[-1] or segment.salt is None):
-            call = partial(reader.load_sealed, self._disk, self._files, source)
+            call = partial(self._reader.load, source)
             loaded = await self._io(partition, segment, source.base, call)
             segment.salt, segment.size, segment.index = loaded.salt, loaded.size, loaded.sparse
             self._remember(segment)
         elif segment.unscanned:
             assert segment.salt is not None
             until = segment.unscanned
-            scan = partial(reader.build_index, self._disk, self._files, source, segment.salt, until)
+            scan = partial(self._reader.build_index, source, segment.salt, until)
             earlier = await self._io(partition, segment, source.base, scan)
             if segment.unscanned:  # nobody else was quicker
                 segment.unscanned = 0

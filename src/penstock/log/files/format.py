@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
+from penstock.log.base import Frame
+
 VERSION = 1
 HEADER_BYTES = 64
 FRAME_BYTES = 64
@@ -136,11 +138,11 @@ def unpack_segment(raw: bytes) -> SegmentHeader | None:
     return SegmentHeader(stream.rstrip(b"\0").decode("ascii"), partition, salt, base, created_ms)
 
 
-def pack_frame(
-    name: bytes, salt: int, durable: int, base: int, count: int, append_ms: int, payload: bytes
-) -> bytes:
-    """Header bytes of a frame; the payload goes behind them. `name` is `ident` of the partition."""
-    body = _FRAME_BODY.pack(len(payload), count, durable, base, append_ms, name)
+def pack_frame(name: bytes, salt: int, durable: int, frame: Frame) -> bytes:
+    """Header bytes of a frame; the payload goes behind them. `name` is `ident` of the partition; `durable`: bytes of
+    the segment known to be synced."""
+    payload = frame.payload
+    body = _FRAME_BODY.pack(len(payload), frame.count, durable, frame.base, frame.append_ms, name)
     return _FRAME_LEAD.pack(FRAME_MAGIC, salt, crc32c(payload, crc32c(body))) + body
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 
-from penstock.log.files.disk import Disk
 from penstock.log.files.format import HEADER_BYTES, FrameHead, IndexFile, pack_index, unpack_index
-from penstock.log.files.scan import RECOVERY_BLOCK, Scanner
+from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 
 STRIDE = 64 << 10
 
@@ -67,11 +66,11 @@ class SparseIndex:
             self.due = earlier.due
 
 
-def build(disk: Disk, fd: int, name: bytes, salt: int, base: int, end: int) -> SparseIndex:
+def build(file: OpenSegment, base: int, end: int) -> SparseIndex:
     """An index made by scanning the file up to byte `end`, past any damage. Raises OSError."""
     index = SparseIndex()
     index.next = base
-    scanner = Scanner(disk, fd, name, salt, HEADER_BYTES, end, RECOVERY_BLOCK)
+    scanner = Scanner(file, HEADER_BYTES, end, RECOVERY_BLOCK)
     while True:
         while (head := scanner.next()) is not None:
             _note(index, head)
@@ -91,12 +90,12 @@ def encode(index: SparseIndex, salt: int, base: int, size: int) -> bytes:
     )
 
 
-def decode(raw: bytes, salt: int | None, base: int, size: int) -> SparseIndex | None:
-    """The index, or None when it is damaged or of another file. `salt` None: not known."""
+def decode(raw: bytes, base: int, size: int) -> tuple[int, SparseIndex] | None:
+    """Salt of the segment and its index, or None when that is damaged or of another file."""
     stored = unpack_index(raw)
-    if stored is None or stored.base != base or stored.size != size or salt not in (None, stored.salt):
+    if stored is None or stored.base != base or stored.size != size:
         return None
     index = SparseIndex()
     index.offsets, index.bases, index.times = stored.offsets, stored.bases, stored.times
     index.size, index.next, index.last_ms = size, stored.next, stored.last_ms
-    return index
+    return stored.salt, index

@@ -13,7 +13,7 @@ from penstock.log.files.directory import ENDS, FOLDER, LOCK, list_partitions
 from penstock.log.files.disk import Disk, read_exactly
 from penstock.log.files.format import HEADER_BYTES, FrameHead, SegmentHeader
 from penstock.log.files.recovery import load_ends, segment_bases
-from penstock.log.files.scan import RECOVERY_BLOCK, Scanner
+from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 from penstock.log.files.segment import SUFFIX, partition_directory
 
 
@@ -66,7 +66,7 @@ def frames(path: Path) -> Iterator[tuple[FrameHead, bytes] | Damage]:
         if header is None:
             raise ValueError("the segment's header does not match its checksum")
         name = fmt.ident(header.stream_id, header.partition)
-        scanner = Scanner(disk, fd, name, header.salt, HEADER_BYTES, size, RECOVERY_BLOCK)
+        scanner = Scanner(OpenSegment(disk, fd, name, header.salt), HEADER_BYTES, size, RECOVERY_BLOCK)
         following = header.base
         while True:
             while (head := scanner.next()) is not None:

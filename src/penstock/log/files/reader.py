@@ -15,14 +15,15 @@ from penstock.log.files.format import HEADER_BYTES
 from penstock.log.files.index import SparseIndex
 from penstock.log.files.pool import FilePool
 from penstock.log.files.recovery import salt_of_frames
-from penstock.log.files.scan import BLOCK, Scanner
+from penstock.log.files.scan import BLOCK, OpenSegment, Scanner
+from penstock.log.files.segment import index_path
 
 FIRST_BLOCK = 192 << 10
 """Reads begin with an index stride and some: a small fetch is not worth a megabyte."""
 
 
 class Source(NamedTuple):
-    """A segment as a worker thread needs it: its frames lie before byte `size`, and its records before `end`."""
+    """A segment as a worker thread needs it; its records come before sequence number `end`."""
 
     ref: PartitionRef
     ident: bytes
@@ -33,135 +34,125 @@ class Source(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What there is to know about a segment before reading in it."""
+    """What there is to know about a segment before reading in it. Its frames lie before byte `size`."""
 
     salt: int
     size: int
     sparse: SparseIndex
 
 
-def load_sealed(disk: Disk, files: FilePool, source: Source) -> Loaded:
-    """Salt, size and index of a sealed segment; a missing or damaged index is made again. Raises OSError, Corrupt,
-    UnsupportedFormat."""
-    index_path = source.path[: -len(".seg")] + ".idx"
-    with files.using(source.path) as fd:
-        size = disk.size(fd)
-        header = _header(disk, fd, source)
+class Wanted(NamedTuple):
+    """What to read: from byte `start` on, look for `sequence`."""
+
+    start: int
+    sequence: int
+    max_bytes: int
+    max_records: int
+
+
+class Reader:
+    """All methods may run on any thread, several at a time. They raise OSError and what they say."""
+
+    def __init__(self, disk: Disk, files: FilePool) -> None:
+        self._disk = disk
+        self._files = files
+
+    def load(self, source: Source) -> Loaded:
+        """Salt, size and index of a sealed segment; a missing or damaged index is made again. Raises Corrupt (neither
+        header nor frames), UnsupportedFormat."""
+        with self._files.using(source.path) as fd:
+            size = self._disk.size(fd)
+            header = self._header(fd, source)
+            try:
+                raw = read_small(self._disk, index_path(source.path)) or b""
+            except OSError:
+                raw = b""
+            stored = indexes.decode(raw, source.base, size)
+            if header is not None:
+                salt: int | None = header.salt
+            else:
+                salt = stored[0] if stored else salt_of_frames(self._disk, fd, source.ident, size)
+            if salt is None:
+                raise Corrupt(source.name, 0, "neither its header nor any frame is intact")
+            if stored and stored[0] == salt:
+                return Loaded(salt, size, stored[1])
+            sparse = indexes.build(OpenSegment(self._disk, fd, source.ident, salt), source.base, size)
+        loaded = Loaded(salt, size, sparse)
+        self.save_index(source.path, source.base, loaded)
+        return loaded
+
+    def build_index(self, source: Source, salt: int, size: int) -> SparseIndex:
+        """The index of the first `size` bytes of a segment."""
+        with self._files.using(source.path) as fd:
+            return indexes.build(OpenSegment(self._disk, fd, source.ident, salt), source.base, size)
+
+    def save_index(self, path: str, base: int, loaded: Loaded) -> None:
+        """Write the index of a sealed segment next to it. Not being able to is no error: it can be made again."""
         try:
-            raw = read_small(disk, index_path)
+            content = indexes.encode(loaded.sparse, loaded.salt, base, loaded.size)
+            write_small(self._disk, index_path(path), content, durable=False)
         except OSError:
-            raw = None
-        index = None
-        if raw is not None:
-            index = indexes.decode(raw, header.salt if header else None, source.base, size)
-        if header is not None:
-            salt: int | None = header.salt
-        elif index is not None and (stored := fmt.unpack_index(raw or b"")) is not None:
-            salt = stored.salt
-        else:
-            salt = salt_of_frames(disk, fd, source.ident, size)
-        if salt is None:
-            raise Corrupt(source.name, 0, "neither its header nor any frame is intact")
-        if index is None:
-            index = indexes.build(disk, fd, source.ident, salt, source.base, size)
-            save_index(disk, source.path, index, salt, source.base, size)
-    return Loaded(salt, size, index)
+            pass
 
-
-def build_index(disk: Disk, files: FilePool, source: Source, salt: int, size: int) -> SparseIndex:
-    """The index of the first `size` bytes of a segment. Raises OSError."""
-    with files.using(source.path) as fd:
-        return indexes.build(disk, fd, source.ident, salt, source.base, size)
-
-
-def save_index(disk: Disk, path: str, index: SparseIndex, salt: int, base: int, size: int) -> None:
-    """Write the index of a sealed segment next to it. Not being able to is no error: it can be made again."""
-    try:
-        content = indexes.encode(index, salt, base, size)
-        write_small(disk, path[: -len(".seg")] + ".idx", content, durable=False)
-    except OSError:
-        pass
-
-
-def read_frames(
-    disk: Disk,
-    files: FilePool,
-    source: Source,
-    salt: int,
-    start: int,
-    size: int,
-    sequence: int,
-    max_bytes: int,
-    max_records: int,
-) -> list[Frame]:
-    """Consecutive frames from the one that holds `sequence` on, looked for from byte `start`: until the limits are
-    covered, then on to the end of what was read anyway. Raises Corrupt when that very record is unreadable, OSError."""
-    frames: list[Frame] = []
-    taken = 0
-    following = sequence
-    enough = sequence + max_records
-    with files.using(source.path) as fd:
-        scanner = Scanner(
-            disk, fd, source.ident, salt, start, size, min(FIRST_BLOCK, max_bytes + FIRST_BLOCK)
-        )
-        damage: str | None = None
-        damaged_at = start
-        while following < source.end:
-            if (taken >= max_bytes or following >= enough) and not scanner.buffered():
-                break
-            head = scanner.next()
-            if head is None:
-                if frames:
+    def frames(self, source: Source, salt: int, size: int, wanted: Wanted) -> list[Frame]:
+        """Consecutive frames from the one that holds `sequence` on: until the limits are covered, then on to the end
+        of what was read anyway. Raises Corrupt when that very record is unreadable."""
+        start, sequence, max_bytes, max_records = wanted
+        frames: list[Frame] = []
+        taken, following, enough, end = 0, sequence, sequence + max_records, source.end
+        with self._files.using(source.path) as fd:
+            file = OpenSegment(self._disk, fd, source.ident, salt)
+            scanner = Scanner(file, start, size, min(FIRST_BLOCK, max_bytes + FIRST_BLOCK))
+            damage = ""
+            while following < end:
+                if (taken >= max_bytes or following >= enough) and not scanner.buffered():
                     break
-                damage, damaged_at = scanner.reason or "the file ends early", scanner.offset
-                head = scanner.resync(source.base)
-                if head is None or head.base > sequence:
-                    until = head.base if head else source.end
-                    raise Corrupt(
-                        source.name, damaged_at, f"{damage}; records up to {until - 1} cannot be read"
+                head = scanner.next()
+                if head is None:
+                    if frames:
+                        break
+                    damage, damaged_at = scanner.reason or "the file ends early", scanner.offset
+                    if (later := scanner.resync(source.base)) is None or later.base > sequence:
+                        until = later.base if later else end
+                        reason = f"{damage}; records up to {until - 1} cannot be read"
+                        raise Corrupt(source.name, damaged_at, reason)
+                    continue
+                following_ = head.base + head.records
+                if following_ <= sequence:
+                    continue
+                if frames:
+                    if head.base != following or following_ > end:
+                        break
+                elif head.base > sequence or following_ > end:
+                    reason = (
+                        f"{damage or 'records are missing'}; records up to {head.base - 1} cannot be read"
                     )
-                continue
-            if head.next <= sequence:
-                continue
-            if head.base > following and not frames:
-                raise Corrupt(
-                    source.name,
-                    head.offset,
-                    f"{damage or 'records are missing'}; records up to {head.base - 1} cannot be read",
+                    raise Corrupt(source.name, head.offset, reason)
+                frames.append(
+                    Frame(source.ref, head.base, head.records, head.append_ms, scanner.payload(head))
                 )
-            if frames and head.base != following:
-                break
-            if head.next > source.end:
-                break
-            frames.append(Frame(source.ref, head.base, head.records, head.append_ms, scanner.payload(head)))
-            taken += head.length
-            following = head.next
-            scanner.read_ahead(min(BLOCK, max_bytes - taken))
-    return frames
+                taken += head.length
+                following = following_
+                scanner.read_ahead(min(BLOCK, max_bytes - taken))
+        return frames
 
+    def first_since(self, source: Source, salt: int, size: int, start: int, timestamp_ms: int) -> int | None:
+        """Sequence number of the first readable record at or after a time, looked for from byte `start`; None when
+        the segment has none."""
+        with self._files.using(source.path) as fd:
+            scanner = Scanner(OpenSegment(self._disk, fd, source.ident, salt), start, size, FIRST_BLOCK)
+            while True:
+                while (head := scanner.next()) is not None:
+                    if head.append_ms >= timestamp_ms:
+                        return head.base
+                if not scanner.reason or scanner.resync(source.base) is None:
+                    return None
 
-def first_since(
-    disk: Disk, files: FilePool, source: Source, salt: int, start: int, size: int, timestamp_ms: int
-) -> int | None:
-    """Sequence number of the first readable record at or after a time, looked for from byte `start`; None when the
-    segment has none. Raises OSError."""
-    with files.using(source.path) as fd:
-        scanner = Scanner(disk, fd, source.ident, salt, start, size, FIRST_BLOCK)
-        while True:
-            while (head := scanner.next()) is not None:
-                if head.append_ms >= timestamp_ms:
-                    return head.base
-            if not scanner.reason or scanner.resync(source.base) is None:
-                return None
-
-
-def _header(disk: Disk, fd: int, source: Source) -> fmt.SegmentHeader | None:
-    try:
-        header = fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0))
-    except fmt.UnknownVersion as error:
-        raise UnsupportedFormat(f"{source.path}: {error}") from error
-    if header is None or header.base != source.base:
-        return None
-    if fmt.ident(header.stream_id, header.partition) != source.ident:
-        return None
-    return header
+    def _header(self, fd: int, source: Source) -> fmt.SegmentHeader | None:
+        try:
+            header = fmt.unpack_segment(read_exactly(self._disk, fd, HEADER_BYTES, 0))
+        except fmt.UnknownVersion as error:
+            raise UnsupportedFormat(f"{source.path}: {error}") from error
+        if header is None or header.base != source.base:
+            return None
+        return header if fmt.ident(header.stream_id, header.partition) == source.ident else None

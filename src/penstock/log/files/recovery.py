@@ -17,7 +17,7 @@ from penstock.log.files.disk import Disk, read_exactly, read_small, sync, write_
 from penstock.log.files.errors import UnsupportedFormat
 from penstock.log.files.format import HEADER_BYTES, End, FrameHead
 from penstock.log.files.index import SparseIndex
-from penstock.log.files.scan import RECOVERY_BLOCK, Scanner
+from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 from penstock.log.files.segment import SUFFIX, Partition, Segment
 
 
@@ -158,7 +158,7 @@ def scan_tail(
     # Step 8: every frame, and behind every unreadable place the next one.
     index = SparseIndex()
     index.next = base
-    scanner = Scanner(disk, fd, name, salt, HEADER_BYTES, file_size, RECOVERY_BLOCK)
+    scanner = Scanner(OpenSegment(disk, fd, name, salt), HEADER_BYTES, file_size, RECOVERY_BLOCK)
     while True:
         _take(index, scanner)
         torn_at = scanner.offset
@@ -220,7 +220,7 @@ def salt_of_frames(disk: Disk, fd: int, name: bytes, size: int) -> int | None:
         while 0 <= position <= len(raw) - fmt.FRAME_BYTES:
             salt = fmt.frame_salt(block, position)
             if salt is not None:
-                probe = Scanner(disk, fd, name, salt, offset + position, size, fmt.FRAME_BYTES)
+                probe = Scanner(OpenSegment(disk, fd, name, salt), offset + position, size, fmt.FRAME_BYTES)
                 if probe.next() is not None:
                     return salt
             position = raw.find(fmt.FRAME_MAGIC, position + 1)
@@ -242,7 +242,7 @@ def _newest_before(disk: Disk, partition: Partition) -> int:
             header = fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0))
             salt = header.salt if header else salt_of_frames(disk, fd, partition.ident, size)
             if salt is not None:
-                found = indexes.build(disk, fd, partition.ident, salt, segment.base, size)
+                found = indexes.build(OpenSegment(disk, fd, partition.ident, salt), segment.base, size)
                 if found.times:
                     return found.last_ms
             if header:

@@ -7,6 +7,8 @@ where an intact frame of the same segment begins (`resync`).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from penstock.log.files import format as fmt
 from penstock.log.files.disk import Disk, read_exactly
 from penstock.log.files.format import FRAME_BYTES, FrameHead
@@ -15,18 +17,23 @@ BLOCK = 1 << 20
 RECOVERY_BLOCK = 4 << 20
 
 
+class OpenSegment(NamedTuple):
+    """A segment file to scan, and what its frames must say of themselves."""
+
+    disk: Disk
+    fd: int
+    ident: bytes
+    salt: int
+
+
 class Scanner:
     """Frames of one file up to byte `end`. `offset` is where the next frame begins. Raises OSError."""
 
-    def __init__(
-        self, disk: Disk, fd: int, name: bytes, salt: int, offset: int, end: int, block: int = BLOCK
-    ) -> None:
+    def __init__(self, file: OpenSegment, offset: int, end: int, block: int = BLOCK) -> None:
         self.offset = offset
         self.reason = ""
-        self._disk = disk
-        self._fd = fd
-        self._name = name
-        self._salt = salt
+        self._file = file
+        self._disk, self._fd, self._name, self._salt = file
         self._end = end
         self._block = block
         self._view = memoryview(b"")
@@ -93,7 +100,7 @@ class Scanner:
                 offset = self._view_at + len(self._view) - len(mark) + 1
                 continue
             offset = self._view_at + found
-            probe = Scanner(self._disk, self._fd, self._name, self._salt, offset, self._end, FRAME_BYTES)
+            probe = Scanner(self._file, offset, self._end, FRAME_BYTES)
             head = probe.next()
             if head is not None and head.base >= sequence:
                 self.offset = offset

@@ -20,6 +20,11 @@ def partition_directory(root: str, ref: PartitionRef) -> str:
     return f"{root}/{ref.stream_id}/{ref.number:010d}"
 
 
+def index_path(path: str) -> str:
+    """Where the index of a segment file is kept."""
+    return path[: -len(SUFFIX)] + INDEX_SUFFIX
+
+
 class Segment:
     """One file. `salt` and `index` are None until somebody needs them; `size` is the durable part."""
 
@@ -42,10 +47,6 @@ class Segment:
     def name(self) -> str:
         """STREAM/PARTITION/FILE: how errors call it."""
         return "/".join(self.path.rsplit("/", 3)[1:])
-
-    @property
-    def index_path(self) -> str:
-        return self.path[: -len(SUFFIX)] + INDEX_SUFFIX
 
     def __repr__(self) -> str:
         return f"<Segment {self.name}, {self.size} bytes>"

@@ -264,9 +264,7 @@ class Writer:
         ident, synced = self.partition.ident, self.synced
         buffers: list[Buffer] = []
         for _, frame in run.frames:
-            buffers.append(
-                pack_frame(ident, salt, synced, frame.base, frame.count, frame.append_ms, frame.payload)
-            )
+            buffers.append(pack_frame(ident, salt, synced, frame))
             buffers.append(frame.payload)
         written = write_all(self._disk, self._handle.fd, buffers, self.size)
         last = run.frames[-1][1]
