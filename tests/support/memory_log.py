@@ -72,6 +72,8 @@ class MemoryLog:
         if batch.ref in self.read_only:
             return ReadOnly(batch.ref)
         now, base = self._clock.now_ms(), partition.next
+        if partition.frames:
+            now = max(now, partition.frames[-1].append_ms)  # sorted whatever the clock does
         count = batch.records if isinstance(batch, Packed) else len(batch.data)
         encoded = batch.payload if isinstance(batch, Packed) else payload.encode(batch.keys, batch.data)
         partition.frames.append(Frame(batch.ref, base, count, now, encoded))
