@@ -54,7 +54,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cases", default="", help="comma list of rows or their beginnings: put-500, get, ..."
     )
-    parser.add_argument("--seconds", type=float, help="per row, system and round (default 3)")
+    parser.add_argument(
+        "--seconds", type=float, help="per row, system and round (default 3; wrk takes whole ones)"
+    )
     parser.add_argument("--rounds", type=int, help="per row and system; the median is shown (default 3)")
     parser.add_argument(
         "--partitions", type=int, default=1, help="partitions of Penstock's streams (default 1)"
@@ -150,7 +152,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The rest of this process stays off the server's core.
     os.sched_setaffinity(0, {load_core})
     runner = Runner(
-        systems, directory, (server_core, load_core), lambda text: console.print(text, style="dim")
+        systems,
+        directory,
+        asked.results,
+        (server_core, load_core),
+        lambda text: console.print(text, style="dim"),
     )
     try:
         facts = {

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def main() -> None:
 
         uvloop.install()
     a = options.seconds
-    runs = [
+    runs: list[tuple[str, Callable[[Path], Coroutine[Any, Any, None]]]] = [
         ("append-1", lambda d: appends(d, options.sync, 1, 64, 1, a)),
         ("append-10", lambda d: appends(d, options.sync, 10, 64, 1, a)),
         ("append-500", lambda d: appends(d, options.sync, 500, 64, 1, a)),

@@ -70,6 +70,16 @@ def cpu_seconds(pid: int) -> float:
     return total / TICK
 
 
+def core_seconds(core: int) -> float:
+    """Time that a core was not idle since the machine started, whoever used it, seconds."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, _, rest = line.partition(" ")
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, rest.split())
+            return (user + nice + system + irq + softirq + steal) / TICK
+    return 0.0
+
+
 def reset_peak_rss(pid: int) -> None:
     """Start a new high-water mark for every process in the tree."""
     for each in tree(pid):

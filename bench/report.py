@@ -28,6 +28,9 @@ COLOURS = {
     "nats-always": "#2e5c8a",
 }
 
+# Above this share of the server's core for others a row says more about them; the kernel's write-back is below it.
+DISTURBED = 0.2
+
 STATEMENT = """\
 One run on one machine, all systems in the same minutes: the ratios carry over to another machine, the figures do not.
 Each server is held on one core, its load generator on another. A value is the median round; "ratio" is Penstock's
@@ -125,12 +128,10 @@ def marks(results: Sequence[Result]) -> list[dict[str, Any]]:
             ours, theirs = found.get((mark.case, "penstock")), found.get((mark.against_case, mark.against))
             if ours and theirs and theirs.rate:
                 value = ours.rate / theirs.rate
-            against = (
-                f"{mark.against}'s"
-                if mark.against != "penstock"
-                else f"Penstock's {_title(mark.against_case)}"
-            )
-            text, wanted = f"{_title(mark.case)} / {against}", f">= {mark.least:g} x"
+            whose = "Penstock's own" if mark.against == "penstock" else f"{mark.against}'s"
+            against = whose if mark.against_case == mark.case else f"{whose} {_title(mark.against_case)}"
+            note = f" ({mark.note})" if mark.note else ""
+            text, wanted = f"{_title(mark.case)} / {against}{note}", f">= {mark.least:g} x"
             passed = value is not None and value >= mark.least
         judged.append(
             {"mark": text, "wanted": wanted, "value": value, "passed": passed if value is not None else None}
@@ -174,6 +175,14 @@ def show(
                 f"{result.case}: the producer put {count(result.notes['put_rate'])} records/s meanwhile; the "
                 f"consumers were at the end {result.notes['behind_s'] * 1e3:.0f} ms after it was known."
             )
+    noisy = [result for result in results if result.disturbed > DISTURBED]
+    if noisy:
+        worst = max(noisy, key=lambda result: result.disturbed)
+        console.print(
+            f"[yellow]Not a quiet machine:[/] in {len(noisy)} of {len(results)} rows more than {DISTURBED:.0%} of the "
+            f"server's core went to something else (worst: {worst.disturbed:.0%}, {worst.case} of {worst.system}). "
+            "Do not quote this run."
+        )
     for what, why in skipped.items():
         console.print(f"[yellow]not measured[/] {escape(what)}: {escape(why.splitlines()[0])}")
     console.print()

@@ -43,6 +43,8 @@ class Result:
     checked: bool
     wrong: list[str] = field(default_factory=list)
     notes: dict[str, float] = field(default_factory=dict)
+    disturbed: float = 0.0
+    """Share of the server's core that went to anything but the server, 0 to 1: kernel writers, or other programs."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,6 +56,7 @@ class Round:
     cpu: float
     wall: float
     rss: float
+    others: float
 
 
 Around = Callable[[Case, System, Callable[[], Load]], Load]
@@ -68,10 +71,16 @@ class Runner:
     """Keeps the systems running from the first case to the last; `close` ends them all."""
 
     def __init__(
-        self, systems: Sequence[System], directory: Path, cores: tuple[int, int], say: Callable[[str], None]
+        self,
+        systems: Sequence[System],
+        directory: Path,
+        logs: Path,
+        cores: tuple[int, int],
+        say: Callable[[str], None],
     ) -> None:
         self.systems = list(systems)
         self.directory = directory
+        self.logs = logs
         self.say = say
         self.server_core, self.load_core = cores
         self.skipped: dict[str, str] = {}
@@ -125,14 +134,28 @@ class Runner:
         os.sync()
         pid = system.server.pid
         machine.reset_peak_rss(pid)
-        cpu, start = machine.cpu_seconds(pid), time.perf_counter()
+        core, cpu, start = (
+            machine.core_seconds(self.server_core),
+            machine.cpu_seconds(pid),
+            time.perf_counter(),
+        )
         load = around(case, system, lambda: system.load(case, prepared, seconds))
         wall, used = time.perf_counter() - start, machine.cpu_seconds(pid) - cpu
+        others = max(0.0, machine.core_seconds(self.server_core) - core - used)
         rss = machine.peak_rss_mb(pid)
         if not system.server.alive():
             raise Died(f"{system.label} ended under load\n{system.server.tail()}")
         system.verify(case, prepared, load)
-        return Round(load, used, wall, rss)
+        if load.wrong:
+            self.keep_log(system, case)
+        return Round(load, used, wall, rss, others)
+
+    def keep_log(self, system: System, case: Case) -> None:
+        """The server's log outlives the run where something was not right."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        kept = self.logs / f"{case.name}.{system.name}.log"
+        shutil.copyfile(system.server.log, kept)
+        self.say(f"not right: {case.name} on {system.name}; its log: {kept}")
 
     def _result(self, case: Case, system: System, rounds: list[Round]) -> Result:
         rates = [each.load.rate for each in rounds]
@@ -153,4 +176,5 @@ class Runner:
             checked=not any(each.load.wrong for each in rounds),
             wrong=[wrong for each in rounds for wrong in each.load.wrong],
             notes=load.notes,
+            disturbed=min(1.0, middle.others / middle.wall),
         )
