@@ -35,7 +35,7 @@ _FRAME = struct.Struct("<4sIIIIIQQ24s")
 _FRAME_LEAD = struct.Struct("<4sII")  # magic, salt, crc
 _FRAME_BODY = struct.Struct("<IIIQQ24s")  # what the crc covers, before the payload
 _IDENT = struct.Struct("<20sI")
-_LEAD = struct.Struct("<4sHHI")  # magic, version, reserved, crc over the rest: indexes and tables of ends
+_LEAD = struct.Struct("<4sHHI")  # magic, version, reserved, crc over all else: indexes and tables of ends
 _INDEX = struct.Struct("<IIQQQQ")  # salt, entries, segment base, segment bytes, next, last_ms
 _END = struct.Struct("<20sIIIQQQ")  # stream, partition, salt, offset, base, next, last_ms
 _U32 = struct.Struct("<I")
@@ -185,7 +185,7 @@ def pack_index(index: IndexFile) -> bytes:
     body = _INDEX.pack(index.salt, n, index.base, index.size, index.next, index.last_ms) + struct.pack(
         f"<{3 * n}Q", *index.offsets, *index.bases, *index.times
     )
-    return _LEAD.pack(INDEX_MAGIC, VERSION, 0, crc32c(body)) + body
+    return _with_lead(INDEX_MAGIC, body)
 
 
 def unpack_index(raw: bytes) -> IndexFile | None:
@@ -206,7 +206,7 @@ def pack_ends(ends: Sequence[End]) -> bytes:
         _END.pack(e.stream_id.encode("ascii"), e.partition, e.salt, e.offset, e.base, e.next, e.last_ms)
         for e in ends
     )
-    return _LEAD.pack(ENDS_MAGIC, VERSION, 0, crc32c(body)) + body
+    return _with_lead(ENDS_MAGIC, body)
 
 
 def unpack_ends(raw: bytes) -> list[End] | None:
@@ -221,13 +221,19 @@ def unpack_ends(raw: bytes) -> list[End] | None:
     ]
 
 
+def _with_lead(magic: bytes, body: bytes) -> bytes:
+    begin = _LEAD.pack(magic, VERSION, 0, 0)[: -_U32.size]
+    return begin + _U32.pack(crc32c(body, crc32c(begin))) + body
+
+
 def _checked(raw: bytes, expected: bytes) -> bytes | None:
-    """What follows the lead of an index or a table of ends, if magic and checksum agree. The checksum leaves the
-    version out, so an index of another version is still known to be intact."""
+    """What follows the lead of an index or a table of ends, if magic and checksum agree and, for an index (which can
+    be made again), the version too."""
     if len(raw) < _LEAD.size:
         return None
     magic, version, _, crc = _LEAD.unpack_from(raw)
     body = raw[_LEAD.size :]
-    if magic != expected or crc32c(body) != crc or (expected == INDEX_MAGIC and version != VERSION):
+    begin = raw[: _LEAD.size - _U32.size]
+    if magic != expected or crc32c(body, crc32c(begin)) != crc:
         return None
-    return body
+    return None if expected == INDEX_MAGIC and version != VERSION else body

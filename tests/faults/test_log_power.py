@@ -1,0 +1,92 @@
+"""Power loss at any moment, three times in a row: acknowledged records survive, whatever becomes of unsynced sectors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from tests.support.disks import PowerDisk
+from tests.support.logs import Records, note, put, read_all, start
+
+from penstock.log.base import Batch, Durable, PartitionRef
+
+pytestmark = pytest.mark.faults
+REFS = [PartitionRef("s" * 20, 0), PartitionRef("s" * 20, 1)]
+
+
+class _Load:
+    """Puts until told to stop. `sent` is all there ever was, `acknowledged` what was answered."""
+
+    def __init__(self) -> None:
+        self.sent: set[bytes] = set()
+        self.acknowledged: Records = {ref: {} for ref in REFS}
+        self.floor = dict.fromkeys(REFS, 0)
+        self.count = 0
+
+    async def work(self, path: Path, disk: PowerDisk, seed: int) -> None:
+        random_ = random.Random(seed)
+        log = await start(path, disk, segment_bytes=4096, cache_bytes=4096)
+        await log.create(REFS)
+
+        async def writer() -> None:
+            while disk.on_crash is not None:
+                ref = random_.choice(REFS)
+                data = []
+                for _ in range(random_.randint(1, 3)):
+                    self.count += 1
+                    data.append(b"%d." % self.count * random_.choice((1, 30, 400)))
+                self.sent.update(data)
+                (result,) = await log.append([Batch(ref, data, None)])
+                assert isinstance(result, Durable), result
+                if disk.on_crash is not None:
+                    note(self.acknowledged, ref, result.base, data)
+
+        await asyncio.gather(*(writer() for _ in range(4)))
+        await log.close()
+
+    async def check(self, path: Path) -> None:
+        """Everything acknowledged is there, in its place; the rest was sent, and counts as acknowledged from now on."""
+        log = await start(path, segment_bytes=4096)
+        assert log.damage == ()
+        assert log.health().ok
+        for ref in REFS:
+            if ref not in log.partitions():
+                assert not self.acknowledged[ref]
+                continue
+            found, refusals = await read_all(log, ref)
+            assert refusals == []
+            assert found.items() >= self.acknowledged[ref].items()
+            assert sorted(found) == list(range(len(found)))
+            assert set(found.values()) <= self.sent
+            self.acknowledged[ref] = found
+            data = b"after %d" % len(found)
+            self.sent.add(data)
+            await put(log, self.acknowledged, ref, [data])
+        await log.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_acknowledged_records_survive(tmp_path: Path, seed: int) -> None:
+    random_ = random.Random(seed)
+    load = _Load()
+    path = tmp_path / "0"
+    path.mkdir()
+    for generation in range(1, 4):
+        disk = PowerDisk()
+        disk.crash_at = random_.randint(1, 120)
+        after = tmp_path / str(generation)
+        kept: list[Records] = []
+
+        def power_goes(disk: PowerDisk = disk, source: Path = path, target: Path = after) -> None:
+            disk.on_crash = None
+            kept.append({ref: dict(records) for ref, records in load.acknowledged.items()})
+            disk.crash(random_, source, target)
+
+        disk.on_crash = power_goes
+        await load.work(path, disk, random_.randrange(1 << 30))
+        assert kept, "the load went on until the power went"
+        load.acknowledged = kept[0]
+        path = after
+        await load.check(path)
