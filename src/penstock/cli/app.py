@@ -326,7 +326,7 @@ def put(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", "-k", metavar="K", help="Partition key: equal keys keep their order."),
+        typer.Option("--key", "-k", metavar="K", help="Partition key: equal keys go to one partition."),
     ] = None,
     file: Annotated[
         str | None,

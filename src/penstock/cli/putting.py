@@ -94,7 +94,9 @@ class Writer:
         return first
 
     def _stopped(self, error: CommandError) -> CommandError:
-        lines = [error.advice, f"Acknowledged before this: {self.tally.records:,} records."]
+        lines = [error.advice]
+        if self.tally.records:
+            lines.append(f"Acknowledged before this: {self.tally.records:,} records.")
         if isinstance(error, Unreachable) and error.sent:
             lines.append("The last batch may or may not be stored.")
         return CommandError(error.message, "\n".join(filter(None, lines)), status=error.status)

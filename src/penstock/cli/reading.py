@@ -109,12 +109,12 @@ class StreamReader:
                         self._warn(f"{identifier} has expired; going on with the others")
                         del self._readers[identifier]
                         continue
+                    if lost:
+                        self._warn("connected again")
+                        lost = False
                     if records:
                         quiet = False
                         yield records
-                if lost:
-                    self._warn("connected again")
-                    lost = False
             except Unreachable as error:
                 if not lost:
                     self._warn(f"{error.message}; trying again every second (Ctrl-C stops)")
