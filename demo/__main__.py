@@ -176,7 +176,7 @@ def _show(
     reading: float,
 ) -> None:
     table = Table(title=f"Stream {STREAM}, by partition")
-    for name in ("partition", "acknowledged", "back byte for byte, in order", "read", "repeated", "MB"):
+    for name in ("partition", "acknowledged", "came back", "read", "repeated", "MB"):
         table.add_column(name, justify="left" if name == "partition" else "right")
     for check in checks:
         acknowledged = len(ledger.acknowledged.get(check.partition, {}))
@@ -198,7 +198,7 @@ def _show(
         ("bytes of data read", f"{read_bytes:,}"),
         ("SIGKILLs", f"{len(restarts)}"),
         ("restart until ready", ", ".join(f"{seconds:.2f} s" for seconds in restarts) or "-"),
-        ("requests without an answer, sent again", f"{ledger.retried_requests:,}"),
+        ("attempts without an answer, sent again", f"{ledger.retried_requests:,}"),
         ("their records that were in the stream already", f"{sum(c.repeated for c in checks):,}"),
     ]
     for name, value in rows:

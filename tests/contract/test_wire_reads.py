@@ -7,10 +7,12 @@ import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from tests.conftest import StartServer
 from tests.support.server import Server
-from tests.support.wire import MIB, Json, Wire, b64, ok, refused
+from tests.support.wire import MIB, Json, Wire, b64, done, ok, refused
 
 Make = Callable[..., str]
 SHAPE = re.compile(r"[A-Za-z0-9_-]{1,512}")
@@ -254,6 +256,36 @@ class TestRecords:
             cursor = wire.cursor(stream, starting_sequence_number=start)
             numbers = [int(record.data) for record in wire.read(cursor)[0]]
             assert numbers == list(range(start, 500))
+
+
+class TestExpiry:
+    def test_a_cursor_lives_as_long_as_it_is_told(self, start_server: StartServer, tmp_path: Path) -> None:
+        """5.4.2: 5 minutes; here one second. Every page brings a fresh one."""
+        config = tmp_path / "penstock.toml"
+        config.write_text("[limits]\ncursor_seconds = 1\n")
+        with Wire.to(start_server("--config", str(config))) as client:
+            done(client.create("s"), 201)
+            client.put_data("s", b"a", b"b")
+            cursor = first = client.cursor("s")
+            seen = []
+            for _ in range(6):
+                time.sleep(0.3)
+                page, cursor = client.read(cursor, "limit=1")
+                seen += [record.data for record in page]
+            assert seen == [b"a", b"b"]
+            refused(client.get(first), "DIS.4225")
+            assert len(client.read_all("s")) == 2
+
+    def test_cursors_outlive_a_restart(self, start_server: StartServer) -> None:
+        """No session is kept on the server: a cursor is all there is."""
+        server = start_server()
+        with Wire.to(server) as client:
+            done(client.create("s"), 201)
+            client.put_data("s", b"a")
+            cursor = client.cursor("s")
+        server.restart(kill=True)
+        with Wire.to(server) as client:
+            assert texts(client, cursor) == "a"
 
 
 class TestForgery:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from tests.support.wire import HASH_MAX, Json, Wire, done, ok, refused
+from tests.support.server import Server
+from tests.support.wire import HASH_MAX, MIB, Json, Wire, done, ok, refused
 
 AVRO = json.dumps({"type": "record", "name": "R", "fields": [{"name": "key1", "type": "string"}]})
 ENTERPRISE = "_sys_enterprise_project_id"
@@ -399,11 +403,34 @@ class TestDelete:
         assert ok(wire.describe(name))["stream_id"] != first
         assert wire.read_all(name) == []
 
+    def test_frees_the_disk(self, relaxed: Server, relaxed_wire: Wire, name: str) -> None:
+        relaxed_wire.create(name)
+        before = disk_usage(relaxed.data)
+        for _ in range(16):
+            relaxed_wire.put_data(name, *[os.urandom(MIB)] * 2)
+        full = disk_usage(relaxed.data)
+        assert full - before >= 32 * MIB
+        done(relaxed_wire.delete(name), 204)
+        gone(relaxed_wire, name)
+        deadline = time.monotonic() + 10
+        while disk_usage(relaxed.data) > before + 4 * MIB:
+            assert time.monotonic() < deadline, "a deleted stream still takes its space"
+            time.sleep(0.05)
+
     def test_leaves_the_list(self, wire: Wire, name: str) -> None:
         wire.create(name)
         wire.delete(name)
         gone(wire, name)
         assert name not in ok(wire.call("GET", "/streams", "limit=100"))["stream_names"]
+
+
+def disk_usage(directory: Path) -> int:
+    """Bytes that the files under a directory take on the disk."""
+    total = 0
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_blocks * 512
+    return total
 
 
 def gone(wire: Wire, name: str, seconds: float = 10.0) -> None:

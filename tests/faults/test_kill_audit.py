@@ -37,7 +37,7 @@ def test_nothing_acknowledged_is_lost_in_kills(tmp_path: Path) -> None:
     seed = random.SystemRandom().getrandbits(32)
     server = Server(tmp_path / "data", "--limits", "relaxed")
     try:
-        report = Audit(server, tmp_path, seed=seed, low=0.2, high=1.0).run(KILLS)
+        report = Audit(server, tmp_path, seed=seed, low=0.2, high=1.0, fresh_every=4).run(KILLS)
     finally:
         server.kill()
     show(report, Console(width=100))
