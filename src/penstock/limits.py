@@ -22,7 +22,7 @@ SEQUENCE_MAX = (1 << 63) - 1
 """Largest sequence number a client may name (5.4.3: "0 to 9223372036854775807")."""
 
 
-class PartitionRate(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one partition carries in any second."""
 
     write_bytes: int

@@ -326,7 +326,7 @@ class SqliteCatalog:
                     rows.decode_secret(row)
                 except Damaged as damage:
                     problems.append(str(damage))
-            return [f"catalog {self._path.name}: {problem}" for problem in problems]
+            return [f"{self._path.name}: {problem}" for problem in problems]
 
         try:
             return await self._call(work)
