@@ -1,0 +1,1 @@
+"""Dump tasks: plans, deliveries, formats, destinations. Still empty."""

@@ -1,0 +1,1 @@
+"""Identity: users, projects, keys, tokens, signatures. Knows nothing of streams."""

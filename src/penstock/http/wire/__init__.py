@@ -1,0 +1,1 @@
+"""Shapes of bodies: JSON, protobuf, compression. Bytes in, values out; no sockets."""
