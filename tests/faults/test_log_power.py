@@ -79,7 +79,9 @@ async def test_acknowledged_records_survive(tmp_path: Path, seed: int) -> None:
         after = tmp_path / str(generation)
         kept: list[Records] = []
 
-        def power_goes(disk: PowerDisk = disk, source: Path = path, target: Path = after) -> None:
+        def power_goes(
+            disk: PowerDisk = disk, source: Path = path, target: Path = after, kept: list[Records] = kept
+        ) -> None:
             disk.on_crash = None
             kept.append({ref: dict(records) for ref, records in load.acknowledged.items()})
             disk.crash(random_, source, target)

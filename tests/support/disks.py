@@ -163,8 +163,8 @@ class PowerDisk(Disk):
     def fsync_dir(self, path: str) -> None:
         with self._lock:
             self._step()
-            self._new = {p for p in self._new if os.path.dirname(p) != path}
-            self._ghosts = {p: c for p, c in self._ghosts.items() if os.path.dirname(p) != path}
+            self._new = {p for p in self._new if str(Path(p).parent) != path}
+            self._ghosts = {p: c for p, c in self._ghosts.items() if str(Path(p).parent) != path}
 
     def unlink(self, path: str) -> None:
         with self._lock:

@@ -18,14 +18,13 @@ from penstock.clock import Clock
 from penstock.config import Sync
 from penstock.log.base import ReadOnly
 from penstock.log.files.disk import Disk
+from penstock.log.files.errors import OutOfFiles
 from penstock.log.files.segment import Partition, Segment
 from penstock.log.files.writer import Entry, Run, Writer
 
 SYNC_THREADS = 16
 DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
-DIRTY_MAX = 128
-"""Mode `interval`: files written to and kept open until synced; more are synced at once."""
 
 T = TypeVar("T")
 
@@ -43,7 +42,8 @@ class Group:
 
 class Committer:
     """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
-    wait for it go on."""
+    wait for it go on. `files_at_once`: files written to before the first of them is synced, so kept open (in mode
+    `interval` between groups too)."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Committer:
         clock: Clock,
         mode: Sync,
         publish: Callable[[Partition, list[Run]], None],
+        files_at_once: int,
     ) -> None:
         self._loop = loop
         self._disk = disk
@@ -59,6 +60,7 @@ class Committer:
         self._mode = mode.mode
         self._interval = mode.interval_ms / 1000
         self._publish = publish
+        self._slice = files_at_once
         self._lock = threading.Lock()
         self._forming = Group()
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -157,8 +159,16 @@ class Committer:
         by_writer: dict[Writer, list[Entry]] = {}
         for entry in group.entries:
             by_writer.setdefault(entry.writer, []).append(entry)
+        touched = list(by_writer.items())
+        # A group may touch more partitions than files can be open.
+        for at in range(0, len(touched), self._slice):
+            self._commit_slice(group, touched[at : at + self._slice], now_ms)
+
+    def _commit_slice(
+        self, group: Group, touched: list[tuple[Writer, list[Entry]]], now_ms: int, *, last_try: bool = False
+    ) -> None:
         written = []
-        for writer, entries in by_writer.items():
+        for writer, entries in touched:
             if runs := writer.write(entries, now_ms):
                 written.append((writer, runs))
             elif writer.problem is not None:
@@ -178,6 +188,17 @@ class Committer:
                 self._dirty[writer] = None
             else:
                 writer.release()
+        starved = [(w, left) for w, entries in touched if (left := [e for e in entries if _starved(e)])]
+        if starved and last_try:
+            starved[0][0].refuse_queued()
+        elif starved:
+            # Everybody else is done and has let go of files: one at a time now.
+            for one in starved:
+                if self._dirty:
+                    self._sync_all_dirty()
+                self._commit_slice(group, [one], now_ms, last_try=True)
+        if len(self._dirty) > self._slice:
+            self._sync_all_dirty()
 
     def _sync(self, writers: list[Writer]) -> None:
         if len(writers) <= DIRECT_SYNCS:
@@ -191,25 +212,35 @@ class Committer:
         return max(0.0, self._sync_at - time.monotonic()) if self._dirty else None
 
     def _sync_dirty(self) -> None:
-        """Mode `interval`: sync in the background what has been written. A slow disk delays the next round, and at
-        last (DIRTY_MAX files) the writers, but does not let work pile up."""
+        """Mode `interval`: have what was written synced behind the writers' backs. A slow disk delays the next round;
+        work does not pile up."""
+        self._sync_at = time.monotonic() + self._interval
         if self._behind is not None:
-            if not self._behind.done() and len(self._dirty) < DIRTY_MAX:
-                self._sync_at = time.monotonic() + self._interval
+            if not self._behind.done():
                 return
+            self._collect()
+        if self._dirty:
+            self._behind = self._pool.submit(_sync_behind, list(self._dirty))
+
+    def _sync_all_dirty(self) -> None:
+        """Mode `interval`: sync now and here, to let go of files."""
+        if self._behind is not None:
+            self._collect()
+        self._sync(list(self._dirty))
+        self._collect()
+
+    def _collect(self) -> None:
+        """Take note of what a round in the background has done, waiting for it if need be."""
+        if self._behind is not None:
             for writer, segment, size in self._behind.result():
                 writer.synced_to(segment, size)
             self._behind = None
-        for writer in [w for w in self._dirty if w.problem is not None or w.deleted]:
+        for writer in list(self._dirty):
             if writer.problem is not None and not writer.deleted:
                 self.problems[writer] = writer.problem
-            writer.release()
-            del self._dirty[writer]
-        for writer in [w for w in self._dirty if w.synced == w.size]:
-            del self._dirty[writer]
-        if self._dirty:
-            self._behind = self._pool.submit(_sync_behind, list(self._dirty))
-            self._sync_at = time.monotonic() + self._interval
+            if writer.problem is not None or writer.deleted or writer.synced == writer.size:
+                writer.release()
+                del self._dirty[writer]
 
     def tell(self, call: Callable[..., None], *arguments: object) -> None:
         """Have a call made on the event loop, after what has been told before."""
@@ -217,6 +248,10 @@ class Committer:
             self._loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:
             pass  # the loop is gone, and with it everybody who waited
+
+
+def _starved(entry: Entry) -> bool:
+    return isinstance(entry.result, OutOfFiles)
 
 
 def _sync_each(writers: list[Writer]) -> None:

@@ -78,7 +78,7 @@ class FileLog:
         self._cache = FrameCache(cache_bytes)
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
-        self._committer = Committer(self._loop, disk, clock, sync, self._publish)
+        self._committer = Committer(self._loop, disk, clock, sync, self._publish, max(1, open_files // 2))
         self._partitions: dict[PartitionRef, Partition] = {}
         self._writers: dict[PartitionRef, Writer] = {}
         self._indexed: OrderedDict[Segment, None] = OrderedDict()

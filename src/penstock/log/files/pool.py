@@ -91,6 +91,17 @@ class FilePool:
             for handle in [h for p, h in self._handles.items() if p.startswith(f"{directory}/")]:
                 self._forget(handle)
 
+    def sync_directory(self, path: str) -> None:
+        """`Disk.fsync_dir`, with a descriptor to spare. Raises OSError."""
+        try:
+            self._disk.fsync_dir(path)
+        except OSError as error:
+            if error.errno not in OUT_OF_FILES:
+                raise
+            with self._lock:
+                self._shrink(0)
+            self._disk.fsync_dir(path)
+
     def close(self) -> None:
         """Forget all."""
         with self._lock:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from penstock.log.base import DiskFull, Durable, Frame, LogError, ReadOnly, UnknownPartition
 from penstock.log.files.disk import Buffer, Disk, sync, write_all
-from penstock.log.files.errors import of_write
+from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, SegmentHeader, pack_frame, pack_segment
 from penstock.log.files.pool import FilePool, Handle
 from penstock.log.files.segment import Partition, Segment
@@ -105,9 +105,8 @@ class Writer:
         runs: list[Run] = []
         waiting = []
         for entry in entries:
-            if (refusal := self._refusal(entry)) is not None:
-                entry.result = refusal
-            else:
+            entry.result = self._refusal(entry)
+            if entry.result is None:
                 waiting.append(entry)
         try:
             while waiting:
@@ -186,6 +185,8 @@ class Writer:
         try:
             header = SegmentHeader(ref.stream_id, ref.number, salt, self.next, self.last_ms)
             write_all(self._disk, handle.fd, [pack_segment(header)], 0)
+            self._disk.reached("after_new_segment_before_sync")
+            self._sync_directory()
         except OSError:
             self._files.forget(segment.path)
             self._files.release(handle)
@@ -193,17 +194,17 @@ class Writer:
                 self._disk.unlink(segment.path)
             raise
         self.release()
-        self._handle = handle
-        self.segment = segment
-        self.size = HEADER_BYTES
-        self.synced = 0
-        self._disk.reached("after_new_segment_before_sync")
-        try:
-            self._disk.fsync_dir(self.partition.directory)
-        except OSError as error:
-            self._break(f"fsync of the directory: {error.strerror or error}")
-            raise
+        self._handle, self.segment = handle, segment
+        self.size, self.synced = HEADER_BYTES, 0
         return segment
+
+    def _sync_directory(self) -> None:
+        try:
+            self._files.sync_directory(self.partition.directory)
+        except OSError as error:
+            if error.errno not in OUT_OF_FILES:
+                self._break(f"fsync of the directory: {error.strerror or error}")
+            raise
 
     def _create(self, path: str) -> Handle:
         try:
@@ -278,7 +279,8 @@ class Writer:
             return ReadOnly(self.problem)
         answer = of_write(error, "writing")
         if isinstance(answer, DiskFull):
-            self.epoch += 1
+            if not isinstance(answer, OutOfFiles):  # those are tried once more
+                self.refuse_queued()
             if self._handle is not None:
                 try:
                     self._disk.truncate(self._handle.fd, self.size)
@@ -288,6 +290,10 @@ class Writer:
         else:
             self._break(str(answer))
         return answer
+
+    def refuse_queued(self) -> None:
+        """Fail what waits behind a batch that failed, so that nothing overtakes it."""
+        self.epoch += 1
 
     def _break(self, reason: str) -> None:
         if self.problem is None:
