@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ LOCK = "LOCK"
 CLEAN = "clean"
 ENDS = "ends"
 DELETING = ".deleting-"
+RECOVERY_THREADS = 8
 
 
 class Opened(NamedTuple):
@@ -55,9 +57,7 @@ def open_directory(disk: Disk, data: str) -> Opened:
         for name in disk.names(root):
             if name.startswith(DELETING):
                 remove_moved(disk, root, f"{root}/{name}")
-        found = [
-            recover(disk, root, ref, ends.get(ref), in_order=in_order) for ref in list_partitions(disk, root)
-        ]
+        found = _recover_all(disk, root, ends, in_order)
         if in_order:
             disk.rename(f"{root}/{CLEAN}", f"{root}/{ENDS}")
         else:
@@ -68,6 +68,19 @@ def open_directory(disk: Disk, data: str) -> Opened:
         disk.close(lock)
         raise
     return Opened(root, lock, found, ends)
+
+
+def _recover_all(disk: Disk, root: str, ends: dict[PartitionRef, End], in_order: bool) -> list[Found]:
+    """Steps 4 to 11 for every partition. After a crash most of the time is waiting for the disk, one sync a partition."""
+
+    def one(ref: PartitionRef) -> Found:
+        return recover(disk, root, ref, ends.get(ref), in_order=in_order)
+
+    refs = list_partitions(disk, root)
+    if in_order or len(refs) < RECOVERY_THREADS:
+        return [one(ref) for ref in refs]
+    with ThreadPoolExecutor(RECOVERY_THREADS, thread_name_prefix="log-recovery") as threads:
+        return list(threads.map(one, refs))
 
 
 def list_partitions(disk: Disk, root: str) -> list[PartitionRef]:

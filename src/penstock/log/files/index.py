@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 from penstock.log.files.format import HEADER_BYTES, FrameHead, IndexFile, pack_index, unpack_index
 from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
@@ -41,6 +42,19 @@ class SparseIndex:
         self.next = base + count
         self.last_ms = append_ms
 
+    def add_all(self, heads: Sequence[FrameHead]) -> None:
+        """Note the next frames."""
+        due = self.due
+        for head in heads:
+            if head[0] >= due:
+                self.offsets.append(head.offset)
+                self.bases.append(head.base)
+                self.times.append(head.append_ms)
+                due = head.offset + STRIDE
+        self.due = due
+        last = heads[-1]
+        self.size, self.next, self.last_ms = last.end, last.next, last.append_ms
+
     def at_sequence(self, sequence: int) -> int:
         """Offset of an indexed frame that begins at or before `sequence`, else of the first byte after the header."""
         i = bisect_right(self.bases, sequence) - 1
@@ -72,15 +86,11 @@ def build(file: OpenSegment, base: int, end: int) -> SparseIndex:
     index.next = base
     scanner = Scanner(file, HEADER_BYTES, end, RECOVERY_BLOCK)
     while True:
-        while (head := scanner.next()) is not None:
-            _note(index, head)
+        while heads := scanner.batch():
+            index.add_all(heads)
         if not scanner.reason or scanner.resync(index.next) is None:
             return index
         index.due = 0  # the frame behind damage is a good place to start from
-
-
-def _note(index: SparseIndex, head: FrameHead) -> None:
-    index.add(head.offset, head.end, head.base, head.records, head.append_ms)
 
 
 def encode(index: SparseIndex, salt: int, base: int, size: int) -> bytes:

@@ -104,35 +104,30 @@ class Reader:
             file = OpenSegment(self._disk, fd, source.ident, salt)
             scanner = Scanner(file, start, size, min(FIRST_BLOCK, max_bytes + FIRST_BLOCK))
             damage = ""
-            while following < end:
-                if (taken >= max_bytes or following >= enough) and not scanner.buffered():
-                    break
-                head = scanner.next()
-                if head is None:
+            while following < end and (not frames or (taken < max_bytes and following < enough)):
+                heads = scanner.batch()
+                if not heads:
                     if frames:
                         break
                     damage, damaged_at = scanner.reason or "the file ends early", scanner.offset
                     if (later := scanner.resync(source.base)) is None or later.base > sequence:
                         until = later.base if later else end
-                        reason = f"{damage}; records up to {until - 1} cannot be read"
-                        raise Corrupt(source.name, damaged_at, reason)
+                        raise _unreadable(source, damaged_at, damage, until)
                     continue
-                following_ = head.base + head.records
-                if following_ <= sequence:
-                    continue
-                if frames:
-                    if head.base != following or following_ > end:
-                        break
-                elif head.base > sequence or following_ > end:
-                    reason = (
-                        f"{damage or 'records are missing'}; records up to {head.base - 1} cannot be read"
+                for head in heads:
+                    after = head.base + head.records
+                    if after <= sequence:
+                        continue
+                    if head.base != following or after > end:
+                        if frames:
+                            return frames
+                        if head.base > sequence or after > end:
+                            raise _unreadable(source, head.offset, damage or "records are missing", head.base)
+                    frames.append(
+                        Frame(source.ref, head.base, head.records, head.append_ms, scanner.payload(head))
                     )
-                    raise Corrupt(source.name, head.offset, reason)
-                frames.append(
-                    Frame(source.ref, head.base, head.records, head.append_ms, scanner.payload(head))
-                )
-                taken += head.length
-                following = following_
+                    taken += head.length
+                    following = after
                 scanner.read_ahead(min(BLOCK, max_bytes - taken))
         return frames
 
@@ -156,3 +151,7 @@ class Reader:
         if header is None or header.base != source.base:
             return None
         return header if fmt.ident(header.stream_id, header.partition) == source.ident else None
+
+
+def _unreadable(source: Source, offset: int, reason: str, until: int) -> Corrupt:
+    return Corrupt(source.name, offset, f"{reason}; records up to {until - 1} cannot be read")

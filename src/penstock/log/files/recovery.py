@@ -160,7 +160,8 @@ def scan_tail(
     index.next = base
     scanner = Scanner(OpenSegment(disk, fd, name, salt), HEADER_BYTES, file_size, RECOVERY_BLOCK)
     while True:
-        _take(index, scanner)
+        while heads := scanner.batch():
+            index.add_all(heads)
         torn_at = scanner.offset
         if torn_at == file_size >= acknowledged:
             break
@@ -179,12 +180,6 @@ def scan_tail(
             return None, None  # a first write whose beginning is missing: nothing was acknowledged
         damage.insert(0, "its header does not match its checksum")
     return Scan(index, salt, torn_at, damage, index.next), header
-
-
-def _take(index: SparseIndex, scanner: Scanner) -> None:
-    add = index.add
-    while (head := scanner.next()) is not None:
-        add(head.offset, head.end, head.base, head.records, head.append_ms)
 
 
 def _later(scanner: Scanner, sequence: int) -> FrameHead | None:

@@ -39,6 +39,18 @@ class Scanner:
         self._view = memoryview(b"")
         self._view_at = offset
 
+    def batch(self) -> list[FrameHead]:
+        """The frames from `offset` on that are in memory, at least one; `offset` moves behind them. Empty at the end
+        (`reason` empty) or at damage."""
+        position = self._at(self.offset, FRAME_BYTES)
+        if position >= 0:
+            heads = fmt.frames_in(self._view, position, self.offset, self._name, self._salt)
+            if heads:
+                self.offset = heads[-1].end
+                return heads
+        head = self.next()
+        return [] if head is None else [head]
+
     def next(self) -> FrameHead | None:
         """The frame at `offset`, which moves behind it; None at the end (`reason` empty) or at damage."""
         offset = self.offset
@@ -69,21 +81,13 @@ class Scanner:
         return head
 
     def payload(self, head: FrameHead) -> bytes:
-        """Payload of the frame `next` just gave."""
-        position = self._at(head.offset + FRAME_BYTES, head.length)
+        """Payload of a frame `next` or `batch` just gave."""
+        position = head.offset + FRAME_BYTES - self._view_at
         return bytes(self._view[position : position + head.length])
 
     def read_ahead(self, block: int) -> None:
         """Read in blocks of this size from now on, when it is larger than before."""
         self._block = max(self._block, block)
-
-    def buffered(self) -> bool:
-        """Whether the next frame is in memory already."""
-        position = self.offset - self._view_at
-        if position < 0 or position + FRAME_BYTES > len(self._view):
-            return False
-        head = fmt.frame_head(self._view, position, self.offset, self._name, self._salt)
-        return not isinstance(head, str) and position + FRAME_BYTES + head.length <= len(self._view)
 
     def resync(self, sequence: int) -> FrameHead | None:
         """The first intact frame behind the damage at `offset` that does not begin before `sequence`; `offset` moves
