@@ -45,6 +45,7 @@ from penstock.log.files import open_log
 from penstock.memory import settle_allocator
 from penstock.service.context import Context
 from penstock.service.directory import Directory
+from penstock.service.lifecycle import settle
 from penstock.service.partitions import Partitions
 from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
@@ -130,6 +131,8 @@ async def _serve(settings: Settings) -> int:
             await workers.stop(SHUTDOWN_SECONDS)
         for job in jobs:
             await job.stop()
+        with contextlib.suppress(TimeoutError):  # the next start finishes what does not
+            await asyncio.wait_for(settle(), 0.5)
         manage_server.close()
         await manage.finish(0.1)
     _log.info("stopped")
