@@ -25,6 +25,16 @@ from penstock.log.files.recovery import recover
 RECORD = bytes(range(200))
 
 
+def warm(directory: Path, megabytes: int) -> None:
+    """Have the kernel use its memory once. On a virtual machine the first use of a page costs several times a write
+    to it, which a measurement of a few seconds would take for the log's own work."""
+    path = directory / "warm"
+    with path.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(bytes(1 << 20))
+    path.unlink()
+
+
 async def start(directory: Path, sync: Sync, **options: Any) -> FileLog:
     return await open_log(directory, sync=sync, clock=SystemClock(), **options)
 
@@ -143,6 +153,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, default=None, help="where to write; a real disk")
     parser.add_argument("--seconds", type=float, default=3.0, help="per append measurement")
     parser.add_argument("--sync", type=parse_sync, default=Sync("always"))
+    parser.add_argument("--warm", type=int, default=2048, help="MB written before each append measurement")
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--only", default="", help="measurements whose name holds this")
     options = parser.parse_args()
@@ -175,6 +186,8 @@ def main() -> None:
         if options.only in name:
             directory = Path(tempfile.mkdtemp(prefix="penstock-bench-", dir=options.dir))
             try:
+                if name.startswith("append"):
+                    warm(directory, options.warm)
                 asyncio.run(run(directory))
             finally:
                 shutil.rmtree(directory)
