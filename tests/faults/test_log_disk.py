@@ -366,6 +366,41 @@ async def test_deleting_a_stream_under_load(tmp_path: Path) -> None:
     await log.close()
 
 
+async def test_deleting_fails(tmp_path: Path) -> None:
+    class NoRename(FaultyDisk):
+        def rename(self, old: str, new: str) -> None:
+            self._count("rename")
+            super().rename(old, new)
+
+    disk = NoRename()
+    log = await start(tmp_path, disk)
+    await log.create([A])
+    records: Records = {}
+    await put(log, records, A, [b"x"])
+    disk.fail("rename", errno.EIO)
+    with pytest.raises(ReadOnly, match="deleting"):
+        await log.delete_stream(A.stream_id)
+    assert await read_all(log, A) == (records[A], []), "still there"
+    disk.fail("unlink", errno.EIO)
+    await log.delete_stream(A.stream_id)
+    assert list(log.partitions()) == []
+    await log.close()
+    log = await start(tmp_path)
+    assert list(log.partitions()) == []
+    assert not list(tmp_path.rglob("*.seg")), "the next start finishes"
+    await log.close()
+
+
+async def test_sealed_segments_are_synced_in_every_mode(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    log = await start(tmp_path, disk, sync="os", segment_bytes=4096)
+    await log.create([A])
+    for _ in range(20):
+        await log.append([Batch(A, [b"x" * 1000], None)])
+    assert disk.calls["fdatasync"] == len(list(tmp_path.rglob("*.seg"))) - 1
+    await log.close()
+
+
 def _in_a_process(path: Path, body: str) -> None:
     source = (
         "import asyncio, resource, sys\n"

@@ -13,6 +13,7 @@ from tests.support.logs import Records, note, put, read_all, start
 from penstock.log.base import Batch, Durable, PartitionRef
 
 pytestmark = pytest.mark.faults
+NEVER = 1 << 62
 REFS = [PartitionRef("s" * 20, 0), PartitionRef("s" * 20, 1)]
 
 
@@ -22,7 +23,9 @@ class _Load:
     def __init__(self) -> None:
         self.sent: set[bytes] = set()
         self.acknowledged: Records = {ref: {} for ref in REFS}
-        self.floor = dict.fromkeys(REFS, 0)
+        self.expired = dict.fromkeys(REFS, 0)
+        """Records before this number may be gone, all of them while `expiring`."""
+        self.expiring = dict.fromkeys(REFS, 0)
         self.count = 0
 
     async def work(self, path: Path, disk: PowerDisk, seed: int) -> None:
@@ -38,11 +41,17 @@ class _Load:
                     self.count += 1
                     data.append(b"%d." % self.count * random_.choice((1, 30, 400)))
                 self.sent.update(data)
+                if random_.random() < 0.05:
+                    self.expiring[ref] += 1
+                    await log.expire(ref, 1 << 60)
+                    self.expiring[ref] -= 1
+                    self.expired[ref] = log.bounds(ref).earliest
                 (result,) = await log.append([Batch(ref, data, None)])
                 assert isinstance(result, Durable), result
                 if disk.on_crash is not None:
                     note(self.acknowledged, ref, result.base, data)
 
+        self.expiring = dict.fromkeys(REFS, 0)
         await asyncio.gather(*(writer() for _ in range(4)))
         await log.close()
 
@@ -57,10 +66,15 @@ class _Load:
                 continue
             found, refusals = await read_all(log, ref)
             assert refusals == []
-            assert found.items() >= self.acknowledged[ref].items()
-            assert sorted(found) == list(range(len(found)))
+            expired = self.expired[ref]
+            due = {n: data for n, data in self.acknowledged[ref].items() if n >= expired}
+            assert found.items() >= due.items()
+            earliest, following = log.bounds(ref)
+            assert earliest <= expired, "nothing is gone before its time"
+            assert sorted(found) == list(range(earliest, following))
+            assert following > max(self.acknowledged[ref], default=-1), "no number is given out again"
             assert set(found.values()) <= self.sent
-            self.acknowledged[ref] = found
+            self.acknowledged[ref], self.expired[ref] = found, earliest
             data = b"after %d" % len(found)
             self.sent.add(data)
             await put(log, self.acknowledged, ref, [data])
@@ -78,17 +92,23 @@ async def test_acknowledged_records_survive(tmp_path: Path, seed: int) -> None:
         disk.crash_at = random_.randint(1, 120)
         after = tmp_path / str(generation)
         kept: list[Records] = []
+        floors: list[dict[PartitionRef, int]] = []
 
         def power_goes(
-            disk: PowerDisk = disk, source: Path = path, target: Path = after, kept: list[Records] = kept
+            disk: PowerDisk = disk,
+            source: Path = path,
+            target: Path = after,
+            kept: list[Records] = kept,
+            floors: list[dict[PartitionRef, int]] = floors,
         ) -> None:
             disk.on_crash = None
             kept.append({ref: dict(records) for ref, records in load.acknowledged.items()})
+            floors.append({ref: NEVER if load.expiring[ref] else load.expired[ref] for ref in REFS})
             disk.crash(random_, source, target)
 
         disk.on_crash = power_goes
         await load.work(path, disk, random_.randrange(1 << 30))
         assert kept, "the load went on until the power went"
-        load.acknowledged = kept[0]
+        load.acknowledged, load.expired = kept[0], floors[0]
         path = after
         await load.check(path)

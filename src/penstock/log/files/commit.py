@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
+
 from penstock.clock import Clock
 from penstock.config import Sync
 from penstock.log.base import ReadOnly
@@ -27,6 +29,7 @@ DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
 
 T = TypeVar("T")
+_log = structlog.get_logger("penstock.log")
 
 
 class Group:
@@ -153,6 +156,7 @@ class Committer:
                 call(*arguments)
         except Exception as error:
             self.crash = f"the log takes no more until restart: {type(error).__name__}: {error}"
+            _log.exception("log stopped")
 
     def _commit(self, group: Group) -> None:
         now_ms = self._clock.now_ms()
@@ -171,8 +175,8 @@ class Committer:
         for writer, entries in touched:
             if runs := writer.write(entries, now_ms):
                 written.append((writer, runs))
-            elif writer.problem is not None:
-                self.problems[writer] = writer.problem
+            else:
+                self.note_problem(writer)
         self._disk.reached("after_write_before_sync")
         if self._mode == "always":
             self._sync([writer for writer, _ in written])
@@ -181,7 +185,7 @@ class Committer:
             if writer.settle(runs):
                 group.stored.append((writer.partition, runs))
             else:
-                self.problems[writer] = str(writer.problem)
+                self.note_problem(writer)
             if self._mode == "interval":
                 if not self._dirty:
                     self._sync_at = time.monotonic() + self._interval
@@ -236,11 +240,16 @@ class Committer:
                 writer.synced_to(segment, size)
             self._behind = None
         for writer in list(self._dirty):
-            if writer.problem is not None and not writer.deleted:
-                self.problems[writer] = writer.problem
+            self.note_problem(writer)
             if writer.problem is not None or writer.deleted or writer.synced == writer.size:
                 writer.release()
                 del self._dirty[writer]
+
+    def note_problem(self, writer: Writer) -> None:
+        """Make known that a partition is read-only, if it is."""
+        if writer.problem is not None and not writer.deleted and writer not in self.problems:
+            self.problems[writer] = writer.problem
+            _log.error("partition read-only", problem=writer.problem)
 
     def tell(self, call: Callable[..., None], *arguments: object) -> None:
         """Have a call made on the event loop, after what has been told before."""

@@ -120,23 +120,26 @@ def remove_moved(disk: Disk, root: str, moved: str) -> None:
     """Remove a stream that has been moved away. What cannot be removed now is removed by the next start."""
     with suppress(OSError):
         disk.fsync_dir(root)
-        for partition in disk.names(moved):
-            for name in disk.names(f"{moved}/{partition}"):
+    for partition in disk.names(moved):
+        for name in disk.names(f"{moved}/{partition}"):
+            with suppress(OSError):
                 disk.unlink(f"{moved}/{partition}/{name}")
+        with suppress(OSError):
             disk.rmdir(f"{moved}/{partition}")
+    with suppress(OSError):
         disk.rmdir(moved)
 
 
 def remove_segments(disk: Disk, files: FilePool, segments: Sequence[Segment]) -> None:
-    """Remove expired segments, oldest first, so that what a crash leaves has no gap. What cannot be removed now is
-    there again after a restart, and expires again."""
+    """Remove expired segments, oldest first and one durably after the other, so that what a crash leaves has no gap.
+    What cannot be removed now is there again after a restart, and expires again."""
     with suppress(OSError):
         for segment in segments:
             disk.unlink(segment.path)
             files.forget(segment.path)
             with suppress(FileNotFoundError):
                 disk.unlink(index_path(segment.path))
-        disk.fsync_dir(os.path.dirname(segments[0].path))  # noqa: PTH120
+            files.sync_directory(os.path.dirname(segment.path))  # noqa: PTH120
 
 
 def write_clean(disk: Disk, root: str, ends: Sequence[End]) -> None:

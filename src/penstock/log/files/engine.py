@@ -17,6 +17,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+import structlog
+
 from penstock.clock import Clock
 from penstock.config import Sync
 from penstock.log import payload
@@ -53,6 +55,7 @@ INDEXES_MAX = 512
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 T = TypeVar("T")
+_log = structlog.get_logger("penstock.log")
 
 
 class FileLog:
@@ -93,8 +96,9 @@ class FileLog:
             writer.problem = found.tail.read_only
             if writer.problem is None and found.problems:
                 writer.begin_anew()
-            if writer.problem is not None:
-                self._committer.problems[writer] = writer.problem
+            self._committer.note_problem(writer)
+            for problem in found.problems:
+                _log.error("log segment damaged", problem=problem)
             self._partitions[ref] = found.partition
             self._writers[ref] = writer
 
@@ -256,29 +260,39 @@ class FileLog:
                 self._writers[ref] = Writer(partition, self._disk, self._files, self._segment_bytes)
 
     async def delete_stream(self, stream_id: str) -> None:
-        """See RecordLog.delete_stream. What is queued for it fails with UnknownPartition."""
-        gone = [ref for ref in self._partitions if ref.stream_id == stream_id]
-        if not gone:
+        """See RecordLog.delete_stream. What is queued for it fails with UnknownPartition. Raises LogError when the disk
+        refuses; the stream is then still there."""
+        writers = {ref: writer for ref, writer in self._writers.items() if ref.stream_id == stream_id}
+        if not writers:
             return
-        partitions = [self._partitions.pop(ref) for ref in gone]
-        writers = [self._writers.pop(ref) for ref in gone]
-        for partition, writer in zip(partitions, writers, strict=True):
-            partition.deleted = writer.deleted = True
-            self._cache.drop(partition.ref)
-            self._ends.pop(partition.ref, None)
-            for segment in partition.segments:
-                self._indexed.pop(segment, None)
+        for ref, writer in writers.items():
+            del self._writers[ref], self._partitions[ref]
+            writer.deleted = writer.partition.deleted = True
+            self._cache.drop(ref)
 
         def move_away() -> str:
             moved = directory.move_stream_away(self._disk, self._root, stream_id)
-            for partition, writer in zip(partitions, writers, strict=True):
+            for writer in writers.values():
                 writer.release()
                 self._committer.problems.pop(writer, None)
-                self._files.forget_under(partition.directory)
+                self._files.forget_under(writer.partition.directory)
             return moved
 
-        moved = await self._committer.between_groups(move_away)
-        await self._run(partial(directory.remove_moved, self._disk, self._root, moved))
+        try:
+            moved = await self._committer.between_groups(move_away)
+        except FileNotFoundError:
+            moved = None
+        except OSError as error:
+            for ref, writer in writers.items():
+                writer.deleted = writer.partition.deleted = False
+                self._writers[ref], self._partitions[ref] = writer, writer.partition
+            raise of_write(error, f"deleting stream {stream_id}") from error
+        for ref, writer in writers.items():
+            self._ends.pop(ref, None)
+            for segment in writer.partition.segments:
+                self._indexed.pop(segment, None)
+        if moved is not None:
+            await self._run(partial(directory.remove_moved, self._disk, self._root, moved))
 
     async def expire(self, ref: PartitionRef, before_ms: int) -> int:
         """See RecordLog.expire."""
@@ -312,8 +326,7 @@ class FileLog:
                 segment = writer.roll(writer.last_ms)
                 writer.sync()
                 self._committer.tell(self._publish, partition, [Run(segment, [], [])])
-            if writer.problem is not None:
-                self._committer.problems[writer] = writer.problem
+            self._committer.note_problem(writer)
             writer.release()
 
         await self._committer.between_groups(roll)

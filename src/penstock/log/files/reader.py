@@ -91,6 +91,10 @@ class Reader:
         try:
             content = indexes.encode(loaded.sparse, loaded.salt, base, loaded.size)
             write_small(self._disk, index_path(path), content, durable=False)
+            try:
+                self._disk.size_of(path)
+            except FileNotFoundError:  # expired meanwhile
+                self._disk.unlink(index_path(path))
         except OSError:
             pass
 

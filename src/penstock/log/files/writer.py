@@ -173,7 +173,8 @@ class Writer:
     def roll(self, now_ms: int) -> Segment:
         """Seal the open segment and begin one at `next`. Raises OSError; the open segment then stays open unless the
         writer became read-only."""
-        if self.segment is not None and self.synced < self.size:
+        if self.problem is None and self.segment is not None and self.synced < self.size:
+            self.hold()
             self.sync()
         if self.problem is not None:
             raise OSError(0, self.problem)
