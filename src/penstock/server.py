@@ -54,7 +54,7 @@ from penstock.workers.core import Workers
 SHUTDOWN_SECONDS = 4.0
 """How long requests that have arrived may take to finish once asked to stop; the whole exit takes under 5 s."""
 BACKLOG = 1024
-CACHE_BYTES = 10 << 20
+CACHE_BYTES = 7 << 20
 """Recent frames and their wire form: consumers at the tail read from here. The whole process stays under 120 MB."""
 _log = structlog.get_logger("penstock.server")
 

@@ -5,17 +5,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from penstock.log.files.format import FrameHead, SegmentHeader
-from penstock.log.files.inspect import Damage, PartitionReport, check_log, frames, in_use, open_segment
+from penstock.log.files.inspect import (
+    Damage,
+    PartitionReport,
+    check_ends,
+    check_log,
+    frames,
+    in_use,
+    open_segment,
+)
 from penstock.log.payload import decode
+
+if TYPE_CHECKING:
+    from penstock.catalog.base import Catalog
 
 _PREVIEW = 60
 
@@ -28,7 +42,8 @@ def doctor(data: Path, *, as_json: bool = False) -> int:
     busy = in_use(data)
     error = Console(stderr=True)
     reports = list(track(check_log(data), description="reading", console=error, transient=True))
-    problems = [f"{r.stream_id}/{r.number}: {text}" for r in reports for text in r.problems]
+    problems = check_ends(data)
+    problems += [f"{r.stream_id}/{r.number}: {text}" for r in reports for text in r.problems]
     names: dict[str, str] = {}
     if busy:
         error.print(
@@ -49,10 +64,20 @@ async def _catalog(path: Path) -> tuple[dict[str, str], list[str]]:
     from penstock.catalog.base import CatalogError
     from penstock.catalog.sqlite import open_catalog
 
-    try:
-        catalog = await open_catalog(path)
-    except CatalogError as error:
-        return {}, [f"catalog: {error}"]
+    with TemporaryDirectory(prefix="penstock-doctor-") as folder:
+        # Opening a catalog may migrate it: a copy is opened, which only this user can read.
+        copy = Path(folder) / path.name
+        try:
+            for suffix in ("", "-wal"):
+                if (source := path.with_name(path.name + suffix)).exists():
+                    shutil.copyfile(source, copy.with_name(source.name))
+            catalog = await open_catalog(copy)
+        except (OSError, CatalogError) as error:
+            return {}, [f"catalog: {str(error).replace(str(copy), str(path))}"]
+        return await _checked(catalog)
+
+
+async def _checked(catalog: Catalog) -> tuple[dict[str, str], list[str]]:
     try:
         names = {stream.stream_id: stream.name for stream in await catalog.streams_in()}
         return names, [f"catalog: {text}" for text in await catalog.check()]

@@ -315,7 +315,10 @@ async def test_refused(context: Context, changes: dict[str, Any], code: str, nam
         (b'{"stream_name":"s1","partition_count":1e400}', "DIS.4300"),
         (b'{"stream_name":"s1","partition_count":1,"x":' + b"[" * 100_000, "DIS.4300"),
         (
-            b'{"stream_name":"s1","partition_count":1,"data_schema":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            b'{"stream_name":"s1","partition_count":1,"data_schema":'
+            + b"[" * 100_000
+            + b"]" * 100_000
+            + b"}",
             "DIS.4300",
         ),
         (

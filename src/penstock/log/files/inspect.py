@@ -8,21 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from penstock.log.base import LogError, PartitionRef
 from penstock.log.files import format as fmt
-from penstock.log.files.directory import ENDS, FOLDER, LOCK, list_partitions
+from penstock.log.files.directory import CLEAN, ENDS, FOLDER, LOCK, list_partitions
 from penstock.log.files.disk import Disk, read_exactly
-from penstock.log.files.format import HEADER_BYTES, FrameHead, SegmentHeader
+from penstock.log.files.format import HEADER_BYTES, End, FrameHead, SegmentHeader
 from penstock.log.files.recovery import load_ends, segment_bases
 from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 from penstock.log.files.segment import SUFFIX, partition_directory
 
 
 class Damage(NamedTuple):
-    """Bytes that are no intact frame: from `offset` to `until`."""
+    """Bytes that are no intact frame: from `offset` to `until`. `at_end`: no frame follows, as far as the file went
+    when it was opened."""
 
     offset: int
     until: int
     reason: str
+    at_end: bool = False
 
 
 class SegmentView(NamedTuple):
@@ -76,7 +79,7 @@ def frames(path: Path) -> Iterator[tuple[FrameHead, bytes] | Damage]:
             if offset == size:
                 return
             if (later := scanner.resync(following)) is None:
-                yield Damage(offset, size, reason)
+                yield Damage(offset, size, reason, at_end=True)
                 return
             yield Damage(offset, later.offset, reason)
     finally:
@@ -88,8 +91,7 @@ def check_partition(data: Path, stream_id: str, number: int, durable: int) -> Pa
     ends): unreadable bytes at the very end are a torn tail only behind that."""
     disk = Disk()
     root = str(data / FOLDER)
-    ref = next(r for r in list_partitions(disk, root) if r == (stream_id, number))
-    directory = Path(partition_directory(root, ref))
+    directory = Path(partition_directory(root, PartitionRef(stream_id, number)))
     bases = segment_bases(disk.names(str(directory)))
     problems: list[str] = []
     records = size = 0
@@ -104,9 +106,20 @@ def check_partition(data: Path, stream_id: str, number: int, durable: int) -> Pa
             size += path.stat().st_size
             if path.stat().st_size < HEADER_BYTES and last:
                 continue  # just created; the next start writes its header
+            header = open_segment(path).header
+            if header is not None and (header.stream_id, header.partition, header.base) != (
+                stream_id,
+                number,
+                base,
+            ):
+                problems.append(
+                    f"{path.name}: it is another segment's file: stream {header.stream_id}, "
+                    f"partition {header.partition}, from sequence number {header.base}"
+                )
+                continue
             for found in frames(path):
                 if isinstance(found, Damage):
-                    if last and found.until == path.stat().st_size and following >= durable:
+                    if last and found.at_end and following >= durable:
                         continue  # torn: cut off at the next start
                     problems.append(f"{path.name}: bytes {found.offset} to {found.until}: {found.reason}")
                     continue
@@ -115,6 +128,8 @@ def check_partition(data: Path, stream_id: str, number: int, durable: int) -> Pa
                     problems.append(f"{path.name}: records {following} to {head.base - 1} cannot be read")
                 records += head.records
                 following = head.next
+        except FileNotFoundError:
+            following = base if last else bases[place + 1]  # expired since the names were read
         except (OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
     if following < durable:
@@ -130,10 +145,27 @@ def check_log(data: Path) -> Iterator[PartitionReport]:
     root = data / FOLDER
     if not root.is_dir():
         raise FileNotFoundError(f"{data} holds no log (there is no {root})")
-    ends = load_ends(disk, str(root / "clean")) or load_ends(disk, str(root / ENDS)) or {}
+    ends = next((found for name in (CLEAN, ENDS) if (found := _ends(disk, root / name)[0])), {})
     for ref in list_partitions(disk, str(root)):
         end = ends.get(ref)
         yield check_partition(data, ref.stream_id, ref.number, end.next if end else 0)
+
+
+def check_ends(data: Path) -> list[str]:
+    """What is wrong with the tables of ends. Without them records missing at the end of a log go unnoticed."""
+    disk = Disk()
+    return [text for name in (CLEAN, ENDS) if (text := _ends(disk, data / FOLDER / name)[1])]
+
+
+def _ends(disk: Disk, path: Path) -> tuple[dict[PartitionRef, End], str]:
+    """A table, and what is wrong with it; a table that is not there is not wrong."""
+    try:
+        ends = load_ends(disk, str(path))
+        if ends is None and path.exists():
+            return {}, f"{path.name}: it does not match its checksum; missing last records cannot be told"
+    except (OSError, LogError) as error:
+        return {}, f"{path.name}: {error}"
+    return ends or {}, ""
 
 
 def in_use(data: Path) -> bool:
