@@ -6,6 +6,7 @@ clients.md section 0, and 7 rules 7, 15.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 
@@ -215,6 +216,23 @@ class TestRefusedFraming:
         reply = exchange(wire.endpoint, head(wire, "POST", "/records", f"Content-Length: {1 << 40}"))
         assert reply.status == 413
         error_body(reply.headers["content-type"], reply.body, "APIGW.0201")
+
+    def test_nothing_behind_a_refused_request_is_carried_out(self, wire: Wire) -> None:
+        """What follows a refusal on a connection may be part of what was refused (R13): it must not run."""
+        name = f"behind-{os.getpid()}"
+        body = json.dumps({"stream_name": name, "partition_count": 1}).encode()
+        # Without credentials a body may be 64 KiB: this one is refused, and the whole of both fits one read.
+        refused = b"POST /v3/auth/tokens HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        refused += b"10001\r\n" + b"x" * 0x10001 + b"\r\n0\r\n\r\n"
+        behind = head(wire, "POST", "/streams", f"Content-Length: {len(body)}") + body
+        for _ in range(5):
+            with connect(wire.endpoint) as sock:
+                sock.sendall(refused + behind)
+                first = receive(sock)
+                assert (first.status, first.closed) == (413, True)
+                sock.settimeout(2)
+                assert sock.recv(100) == b"", "one reply, then the end"
+        assert wire.call("GET", f"/streams/{name}").status_code == 404
 
     def test_chunks_without_end(self, wire: Wire) -> None:
         """Refused once they exceed what a body may be."""

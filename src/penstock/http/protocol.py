@@ -108,8 +108,8 @@ class _Cycle:
     """One request and its reply."""
 
     __slots__ = (
-        "chunks", "complete", "disconnected", "headers", "keep_alive", "limit", "message_event", "method",
-        "path", "query", "refusal", "response_complete", "size",
+        "chunks", "disconnected", "headers", "keep_alive", "limit", "message_event", "method", "path", "query",
+        "refusal", "response_complete", "size",
     )  # fmt: skip
 
     def __init__(self, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -120,7 +120,6 @@ class _Cycle:
         self.chunks: list[bytes] = []
         self.size = 0
         self.limit = 0
-        self.complete = False
         self.keep_alive = True
         self.refusal: Response | None = None
         # What the base class reads:
@@ -203,6 +202,8 @@ class Protocol(HttpToolsProtocol):
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._refusal is not None:
+            return  # behind a refused request, in the same read
         self._began = None
         self._header_bytes = 0
         path, _, query = self.url.partition(b"#")[0].partition(b"?")
@@ -220,9 +221,9 @@ class Protocol(HttpToolsProtocol):
             elif name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
         if length > cycle.limit:
-            self._refuse_body(cycle, too_large(cycle.limit))
+            self._refuse(too_large(cycle.limit))
         elif self._shared.in_flight + length > self._shared.limits.bodies_in_flight_bytes:
-            self._refuse_body(cycle, ApiError("APIGW.0203", "[too many bodies in flight]"))
+            self._refuse(ApiError("APIGW.0203", "[too many bodies in flight]"))
         elif self.expect_100_continue and not self._queue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -234,7 +235,7 @@ class Protocol(HttpToolsProtocol):
         cycle.size += len(body)
         self._shared.in_flight += len(body)
         if cycle.size > cycle.limit:
-            self._refuse_body(cycle, too_large(cycle.limit))
+            self._refuse(too_large(cycle.limit))
             return
         cycle.chunks.append(body)
 
@@ -243,7 +244,6 @@ class Protocol(HttpToolsProtocol):
         if cycle is None:
             return
         self._reading = None
-        cycle.complete = True
         self._queue.append(cycle)
         if len(self._queue) == 1:
             self._start(cycle)
@@ -324,19 +324,12 @@ class Protocol(HttpToolsProtocol):
     # Refusing -----------------------------------------------------------------------------------------------------
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer and end the connection: what follows on it cannot be understood."""
+        """Answer now and end the connection: what follows on it cannot be understood, or is the rest of what was refused. It
+        is read and dropped, so that the client reads the answer instead of a reset."""
         self._refusal = response = self._shared.app.refusal(error)
         if self._reading is not None:
             self._release(self._reading)
             self._reading = None
-        self._answer_last(response)
-
-    def _refuse_body(self, cycle: _Cycle, error: ApiError) -> None:
-        """Answer now, before the body; what of it still comes is read and dropped, so that the client reads the answer
-        instead of a reset."""
-        self._release(cycle)
-        self._refusal = response = self._shared.app.refusal(error)
-        self._reading = None
         self._answer_last(response)
 
     def _answer_last(self, response: Response) -> None:

@@ -1,0 +1,112 @@
+"""A connection fed byte by byte and all at once, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from penstock.errors import ApiError
+from penstock.http.app import Application
+from penstock.http.exchange import Response
+from penstock.http.protocol import Protocol, Shared
+from penstock.iam.base import SentRequest
+from penstock.limits import Limits
+
+REFUSED = (
+    b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n28\r\n" + b"y" * 40 + b"\r\n0\r\n\r\n"
+)
+BEHIND = b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class _App:
+    """Counts what it is asked; bodies are at most 32 bytes."""
+
+    def __init__(self) -> None:
+        self.context = SimpleNamespace(limits=Limits())
+        self.asked: list[bytes] = []
+
+    def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
+        return 32
+
+    def refusal(self, error: ApiError) -> Response:
+        return Response(error.status, None, error.code.encode())
+
+    async def respond(self, sent: SentRequest, scheme: str) -> Response:
+        self.asked.append(sent.path)
+        return Response(200, None, sent.path)
+
+
+class _Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.written += b"".join(list_of_data)
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def _feed(pieces: list[bytes]) -> tuple[_App, _Transport]:
+    app, transport = _App(), _Transport()
+    loop = asyncio.get_running_loop()
+    protocol = Protocol(Shared(cast(Application, app), loop), loop)
+    protocol.connection_made(transport)
+    for piece in pieces:
+        protocol.data_received(piece)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return app, transport
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+async def test_nothing_behind_a_refused_request_is_carried_out(size: int) -> None:
+    """However it arrives: what follows a refusal may be part of what was refused (R13)."""
+    sent = REFUSED + BEHIND
+    app, transport = await _feed([sent[i : i + size] for i in range(0, len(sent), size)])
+    assert app.asked == []
+    assert transport.written.startswith(b"HTTP/1.1 413 ")
+    assert transport.written.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+async def test_pipelined_requests_are_answered_in_order(size: int) -> None:
+    sent = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(5)) + REFUSED
+    app, transport = await _feed([sent[i : i + size] for i in range(0, len(sent), size)])
+    assert app.asked == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+    statuses = re.findall(rb"HTTP/1\.1 (\d{3})", transport.written)
+    assert statuses == [b"200"] * 5 + [b"413"]
+    assert transport.closed
+
+
+async def test_every_body_is_released() -> None:
+    app, loop = _App(), asyncio.get_running_loop()
+    shared = Shared(cast(Application, app), loop)
+    for sent in (REFUSED, b"POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", REFUSED[:70]):
+        protocol = Protocol(shared, loop)
+        protocol.connection_made(_Transport())
+        protocol.data_received(sent)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+    assert shared.in_flight == 0
