@@ -29,6 +29,11 @@ class PartitionRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     write_records: int
     read_bytes: int
 
+    @property
+    def writes_freely(self) -> bool:
+        """Whether nothing need be counted on the way in."""
+        return self.write_bytes >= UNLIMITED and self.write_records >= UNLIMITED
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One value per limit. Fields are grouped by what they protect."""

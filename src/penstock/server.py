@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import secrets
 import signal
 import socket
 import ssl
@@ -23,10 +22,11 @@ import structlog
 import uvloop
 
 from penstock import __version__, observe
-from penstock.catalog.base import Catalog, CatalogError
+from penstock.catalog.base import CatalogError
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SystemClock
 from penstock.config import ConfigError, Settings
+from penstock.credentials import FILE
 from penstock.http import identity as identity_routes
 from penstock.http import streams as stream_routes
 from penstock.http.app import Application
@@ -36,7 +36,7 @@ from penstock.http.protocol import Shared
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
-from penstock.iam.sealing import Sealer, SealingError
+from penstock.iam.sealing import Sealer, SealingError, kept_secret
 from penstock.jobs.periodic import Periodic
 from penstock.jobs.retention import Retention
 from penstock.jobs.terminate import Terminate
@@ -164,13 +164,13 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             environ=os.environ,
         )
         if created is not None:
-            _log.info("credentials written", file=str(settings.data / "credentials.csv"), user=created.user)
+            _log.info("credentials written", file=str(settings.data / FILE), user=created.user)
         identity = await Identity.open(
             catalog, sealer, clock, limits, auth=settings.auth, region=settings.region
         )
         directory = await Directory.open(catalog)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
-        cursor_key = await _secret(catalog, sealer, "cursor-key")
+        cursor_key = await kept_secret(catalog, sealer, "cursor-key")
         context = Context(
             settings=settings,
             limits=limits,
@@ -184,12 +184,6 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         )
         await reconcile(context)
         yield _Parts(context, partitions, cursor_key)
-
-
-async def _secret(catalog: Catalog, sealer: Sealer, name: str) -> bytes:
-    purpose = f"secret:{name}".encode()
-    sealed = await catalog.secret(name, sealer.seal(secrets.token_bytes(32), purpose))
-    return sealer.unseal(sealed, purpose)
 
 
 def _sweeper(served: list[Shared]) -> Callable[[], Awaitable[None]]:

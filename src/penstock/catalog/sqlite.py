@@ -37,6 +37,7 @@ from penstock.catalog.base import (
 )
 from penstock.catalog.migrations import migrations
 from penstock.catalog.rows import Table
+from penstock.files import sync_directory
 from penstock.model.streams import Stream, StreamStatus, StreamType
 
 R = TypeVar("R")
@@ -75,7 +76,7 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
         if created:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     return connection
 
 
@@ -90,14 +91,6 @@ def _create_private(path: Path) -> bool:
         return False
     os.close(handle)
     return True
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from penstock.cli.failure import CommandError
+from penstock.credentials import COLUMNS, FILE
 
 
 class Credentials(NamedTuple):
@@ -23,17 +24,6 @@ class Credentials(NamedTuple):
     project_id: str
 
 
-COLUMNS = {
-    "User Name": "user",
-    "Access Key Id": "access_key",
-    "Secret Access Key": "secret_key",
-    "Account Name": "account",
-    "Password": "password",
-    "Project Name": "project",
-    "Project Id": "project_id",
-}
-"""Column -> field, in the order the server writes them."""
-
 _ADVICE = (
     "The server writes it at its first start, into its data directory: credentials.csv.\n"
     "Name it with --credentials FILE, or PENSTOCK_CREDENTIALS=FILE, or run this where ./data is."
@@ -47,7 +37,7 @@ def find(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
         return given
     if named := environ.get("PENSTOCK_CREDENTIALS"):
         return Path(named)
-    return Path(environ.get("PENSTOCK_DATA") or "data") / "credentials.csv"
+    return Path(environ.get("PENSTOCK_DATA") or "data") / FILE
 
 
 def read(path: Path) -> Credentials:
@@ -66,8 +56,8 @@ def read(path: Path) -> Credentials:
         raise CommandError(f"{path}: {error.strerror}", _ADVICE) from None
     except UnicodeDecodeError:
         raise CommandError(f"{path} is not a credentials file (not UTF-8 text)", _ADVICE) from None
-    missing = [column for column in COLUMNS if row is None or not row.get(column)]
+    missing = [column for column in COLUMNS.values() if row is None or not row.get(column)]
     needed = {"Access Key Id", "Secret Access Key", "Project Id"}.intersection(missing)
     if row is None or needed:
         raise CommandError(f"{path} is not a credentials file: it has no {', '.join(missing)}", _ADVICE)
-    return Credentials(**{field: row.get(column) or "" for column, field in COLUMNS.items()})
+    return Credentials(**{field: row.get(column) or "" for field, column in COLUMNS.items()})

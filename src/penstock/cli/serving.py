@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.cli.failure import CommandError
 from penstock.config import ConfigError, Settings, load
+from penstock.credentials import FILE
 
 _REACHABLE_AS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 """Listening on all addresses: the one to try first."""
@@ -24,7 +25,7 @@ def settings(overrides: dict[str, Any], config: Path | None) -> Settings:
 def hints(given: Settings, program: str) -> str:
     """What somebody needs who starts Penstock for the first time: endpoint, credentials, three commands."""
     scheme = "https" if given.tls_cert else "http"
-    credentials = given.data / "credentials.csv"
+    credentials = given.data / FILE
     host = str(given.listen).rpartition(":")[0]
     host = _REACHABLE_AS.get(host, host)
     endpoint = f"{scheme}://{host}:{given.listen.port}" if given.listen.port else "printed when it is ready"

@@ -18,7 +18,7 @@ from penstock.http.call import Access, Call, Handler, Reply, Route, to_json
 from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
 from penstock.http.wire.compression import inflate
-from penstock.iam.base import SentRequest
+from penstock.iam.base import Principal, SentRequest
 from penstock.limits import UNLIMITED
 from penstock.model.flow import RateWindow
 from penstock.service.context import Context
@@ -96,9 +96,7 @@ class Application:
     async def _hot(self, sent: SentRequest, match: Match[Any], operation: HotOperation) -> Response:
         context = self.context
         principal = context.authenticator.authenticate(sent)
-        project_id = match.params["project_id"]
-        if not context.authenticator.allows_project(principal, project_id):
-            raise ApiError("DIS.4117", f"[{project_id[:64]}]")
+        project_id = self._project(principal, match)
         exchange = Exchange(
             sent=sent,
             principal=principal,
@@ -115,11 +113,8 @@ class Application:
         if route.access is not Access.OPEN:
             principal = context.authenticator.authenticate(sent)
         if route.access is Access.PROJECT:
-            project_id = match.params["project_id"]
             assert principal is not None
-            if not context.authenticator.allows_project(principal, project_id):
-                raise ApiError("DIS.4117", f"[{project_id[:64]}]")
-            self._throttle(project_id)
+            self._throttle(self._project(principal, match))
         call = Call(
             context=context,
             sent=sent,
@@ -131,6 +126,13 @@ class Application:
         )
         handler: Handler = route.handler
         return reply_response(await handler(call))
+
+    def _project(self, principal: Principal, match: Match[Any]) -> str:
+        """The project in the path. DIS.4117 when it is not one the principal may act in."""
+        project_id = match.params["project_id"]
+        if not self.context.authenticator.allows_project(principal, project_id):
+            raise ApiError("DIS.4117", f"[{project_id[:64]}]")
+        return project_id
 
     def _inflate(self, sent: SentRequest) -> bytes:
         if not sent.body:

@@ -20,6 +20,7 @@ import msgspec
 from penstock.catalog.base import Catalog
 from penstock.clock import Clock
 from penstock.config import ConfigError
+from penstock.credentials import COLUMNS, FILE
 from penstock.errors import ApiError
 from penstock.iam.identity import (
     ACCESS_KEY,
@@ -35,8 +36,6 @@ from penstock.iam.passwords import PASSWORD_BYTES
 from penstock.iam.sealing import Sealer, write_private
 from penstock.limits import Limits
 
-CREDENTIALS = "credentials.csv"
-
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """The one row of credentials.csv. `password` is empty when it could not be told any more."""
@@ -49,16 +48,6 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     project_id: str
 
-
-_COLUMNS = {
-    "user": "User Name",
-    "access_key": "Access Key Id",
-    "secret_key": "Secret Access Key",
-    "account": "Account Name",
-    "password": "Password",
-    "project": "Project Name",
-    "project_id": "Project Id",
-}
 
 _FORMS: dict[str, re.Pattern[str] | None] = {
     "user": None,
@@ -87,7 +76,7 @@ async def bootstrap(
     if users and projects and await catalog.access_keys():
         return None
     identity = await Identity.open(catalog, sealer, clock, limits, region=region)
-    path = directory / CREDENTIALS
+    path = directory / FILE
     written = _read(path)
     if not users:
         wanted = _wanted(environ, {"project": region} | (written or {}))
@@ -146,8 +135,8 @@ def _wanted(environ: Mapping[str, str], known: Mapping[str, str]) -> Credentials
 def _render(credentials: Credentials) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS.values())
-    writer.writerow([getattr(credentials, field) for field in _COLUMNS])
+    writer.writerow(COLUMNS.values())
+    writer.writerow([getattr(credentials, field) for field in COLUMNS])
     return text.getvalue().encode()
 
 
@@ -159,6 +148,6 @@ def _read(path: Path) -> dict[str, str] | None:
         return None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    if len(rows) != 2 or rows[0] != list(_COLUMNS.values()) or len(rows[1]) != len(_COLUMNS):
+    if len(rows) != 2 or rows[0] != list(COLUMNS.values()) or len(rows[1]) != len(COLUMNS):
         raise ConfigError(f"{path} is not what a first start writes; move it away to get a new one")
-    return dict(zip(_COLUMNS, rows[1], strict=True))
+    return dict(zip(COLUMNS, rows[1], strict=True))

@@ -19,7 +19,7 @@ from penstock.iam.base import Principal
 from penstock.iam.failures import Failures
 from penstock.iam.passwords import Passwords
 from penstock.iam.refused import Refused
-from penstock.iam.sealing import Sealer
+from penstock.iam.sealing import Sealer, kept_secret
 from penstock.iam.tokens import Claims, Tokens, check_time
 from penstock.limits import Limits
 
@@ -89,9 +89,7 @@ class Identity:
     ) -> Identity:
         """Identity as the catalog has it; run `bootstrap` before. Raises SealingError when the master key is not
         the one the catalog's secrets were sealed with."""
-        purpose = f"secret:{_TOKEN_KEY}".encode()
-        sealed = await catalog.secret(_TOKEN_KEY, sealer.seal(secrets.token_bytes(32), purpose))
-        tokens = Tokens(sealer.unseal(sealed, purpose))
+        tokens = Tokens(await kept_secret(catalog, sealer, _TOKEN_KEY))
         identity = cls(catalog, sealer, clock, limits, tokens, auth=auth, region=region)
         await identity.refresh()
         return identity

@@ -18,6 +18,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from penstock.catalog.base import Catalog
+from penstock.files import sync_directory
+
 MASTER_KEY = "master.key"
 
 _VERSION = 1
@@ -77,6 +80,12 @@ class Sealer:
             ) from error
 
 
+async def kept_secret(catalog: Catalog, sealer: Sealer, name: str) -> bytes:
+    """32 random bytes the catalog keeps, sealed, under `name`; made the first time. Raises SealingError."""
+    purpose = f"secret:{name}".encode()
+    return sealer.unseal(await catalog.secret(name, sealer.seal(secrets.token_bytes(32), purpose)), purpose)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Replace `path` by a file of mode 0600 holding `content`, whole or not at all, fsynced with its directory."""
     temporary = _temporary(path, content)
@@ -85,7 +94,7 @@ def write_private(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _create(path: Path, content: bytes) -> None:
@@ -103,7 +112,7 @@ def _create(path: Path, content: bytes) -> None:
             pass
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _temporary(path: Path, content: bytes) -> Path:
@@ -118,14 +127,6 @@ def _write_exclusive(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(text: str, path: Path) -> dict[int, bytes]:

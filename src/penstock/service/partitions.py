@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from penstock.clock import Clock
 from penstock.limits import UNLIMITED, PartitionRate
-from penstock.log.base import Batch, Bounds, Durable, Frame, LogError, PartitionRef, RecordLog
+from penstock.log.base import Batch, Bounds, Durable, Frame, LogError, Packed, PartitionRef, RecordLog
 from penstock.log.payload import decode as decode_payload
 from penstock.model.flow import RateWindow
 
@@ -76,15 +76,16 @@ class Partitions:
         self._writes: dict[PartitionRef, RateWindow] = {}
         self._reads: dict[PartitionRef, RateWindow] = {}
 
-    async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
-        """See PartitionStore.put."""
-        if rate.write_bytes >= UNLIMITED and rate.write_records >= UNLIMITED:
+    async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
+        """See PartitionStore.put. Packed batches are opened only when their records must be counted."""
+        if rate.writes_freely:
             results = await self._log.append(batches)
-            return [Stored(len(batch.data), result) for batch, result in zip(batches, results, strict=True)]
-        admitted = [self._admit(batch, rate) for batch in batches]
+            return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
+        opened = [_open(batch) for batch in batches]
+        admitted = [self._admit(batch, rate) for batch in opened]
         kept = [
             batch if count == len(batch.data) else _front(batch, count)
-            for batch, count in zip(batches, admitted, strict=True)
+            for batch, count in zip(opened, admitted, strict=True)
             if count
         ]
         appended = iter(await self._log.append(kept) if kept else ())
@@ -134,6 +135,17 @@ class Partitions:
         for ref in refs:
             self._writes.pop(ref, None)
             self._reads.pop(ref, None)
+
+
+def _records(batch: Batch | Packed) -> int:
+    return batch.records if isinstance(batch, Packed) else len(batch.data)
+
+
+def _open(batch: Batch | Packed) -> Batch:
+    if isinstance(batch, Packed):
+        keys, data = decode_payload(batch.payload)
+        return Batch(batch.ref, data, keys)
+    return batch
 
 
 def _front(batch: Batch, count: int) -> Batch:

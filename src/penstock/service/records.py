@@ -390,9 +390,7 @@ class Records:
             raise invalid("stream_name", "required")
         stream = self._directory.get(project_id, stream_name) if stream_name else None
         if stream is None and stream_id:
-            stream = self._directory.by_id(stream_id)
-            if stream is not None and stream.project_id != project_id:
-                stream = None
+            stream = self._directory.find_id(project_id, stream_id)
         if stream is None:
             raise stream_missing((stream_name or stream_id or "")[:64], project_id)
         return self._state_of(stream)

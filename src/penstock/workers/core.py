@@ -15,12 +15,10 @@ import structlog
 from penstock.config import encode_settings
 from penstock.http.app import Application
 from penstock.iam.base import SentRequest
-from penstock.limits import UNLIMITED
-from penstock.log.base import Batch, Durable, LogError, Packed
-from penstock.log.payload import decode as decode_payload
+from penstock.log.base import Durable, LogError, Packed
 from penstock.model.streams import Stream
 from penstock.service.context import Context
-from penstock.service.partitions import PartitionStore, Stored, Throttled
+from penstock.service.partitions import Partitions, Stored, Throttled
 from penstock.workers.messages import (
     Change,
     FetchCall,
@@ -69,7 +67,7 @@ class Workers:
         self,
         context: Context,
         app: Application,
-        partitions: PartitionStore,
+        partitions: Partitions,
         cursor_key: bytes,
         listeners: list[socket.socket],
     ) -> None:
@@ -194,16 +192,8 @@ class Workers:
 
     async def _on_put(self, body: msgspec.Raw) -> list[PutResult]:
         call = _put.decode(body)
-        rate = call.rate
-        if rate.write_bytes >= UNLIMITED and rate.write_records >= UNLIMITED:
-            packed = [Packed(reference(batch), batch.count, batch.payload) for batch in call.batches]
-            appended = await self._context.log.append(packed)
-            return [_stored(Stored(b.count, r)) for b, r in zip(call.batches, appended, strict=True)]
-        batches = []
-        for batch in call.batches:
-            keys, data = decode_payload(batch.payload)
-            batches.append(Batch(reference(batch), data, keys))
-        return [_stored(result) for result in await self._partitions.put(batches, rate)]
+        packed = [Packed(reference(batch), batch.count, batch.payload) for batch in call.batches]
+        return [_stored(result) for result in await self._partitions.put(packed, call.rate)]
 
     async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:
         call = _fetch.decode(body)

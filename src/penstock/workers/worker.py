@@ -47,8 +47,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.directory = Directory()
-        self.core = Peer({"changes": self._on_changes, "identity": self._on_identity, "stop": self._on_stop})
-        self.identity: Identity | None = None
+        self.core = Peer({"changes": self._on_changes, "stop": self._on_stop})
         self.shared: Shared | None = None
         self.server: asyncio.Server | None = None
 
@@ -64,7 +63,7 @@ class Worker:
         clock = SystemClock()
         catalog = await open_catalog(settings.data / "catalog.db")
         sealer = Sealer.open(settings.data)
-        self.identity = await Identity.open(
+        identity = await Identity.open(
             catalog, sealer, clock, settings.limits, auth=settings.auth, region=settings.region
         )
         partitions = RemotePartitions(self.core)
@@ -76,8 +75,8 @@ class Worker:
             catalog=catalog,
             # Only the core touches the log: what needs it is forwarded.
             log=cast(RecordLog, None),
-            identity=self.identity,
-            authenticator=make_authenticator(self.identity),
+            identity=identity,
+            authenticator=make_authenticator(identity),
             directory=self.directory,
             records=records,
         )
@@ -109,10 +108,6 @@ class Worker:
                 self.directory.put(change.stream)
             elif (known := self.directory.by_id(change.stream_id)) is not None:
                 self.directory.drop(known)
-
-    async def _on_identity(self, body: msgspec.Raw) -> None:
-        if self.identity is not None:
-            await self.identity.refresh()
 
     async def _on_stop(self, body: msgspec.Raw) -> None:
         if self.server is None or self.shared is None:

@@ -8,6 +8,7 @@ import pytest
 
 from penstock.cli import credentials
 from penstock.cli.failure import CommandError
+from penstock.credentials import COLUMNS
 
 HEADER = "User Name,Access Key Id,Secret Access Key,Account Name,Password,Project Name,Project Id"
 
@@ -19,7 +20,7 @@ def test_reads_a_row(tmp_path: Path) -> None:
 
 
 def test_the_columns_are_what_the_server_writes() -> None:
-    assert ",".join(credentials.COLUMNS) == HEADER
+    assert ",".join(COLUMNS.values()) == HEADER
 
 
 def test_where_it_is_looked_for() -> None:
