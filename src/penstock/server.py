@@ -27,12 +27,11 @@ from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SystemClock
 from penstock.config import ConfigError, Settings
 from penstock.credentials import FILE
-from penstock.http import identity as identity_routes
-from penstock.http import streams as stream_routes
 from penstock.http.app import Application
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
 from penstock.http.protocol import Shared
+from penstock.http.routes import ROUTES
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
@@ -43,6 +42,7 @@ from penstock.jobs.terminate import Terminate
 from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.memory import settle_allocator
+from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.lifecycle import settle
@@ -92,7 +92,7 @@ async def _serve(settings: Settings) -> int:
         for bound in fronts:
             stack.callback(bound.close)
         back = stack.enter_context(bind_manage(settings, fronts[0].getsockname()[1]))
-        app = Application(context, [*stream_routes.ROUTES, *identity_routes.ROUTES])
+        app = Application(context, ROUTES)
         manage = Shared(ManageApplication(context), loop)
         served = [manage]
         if settings.workers == 1:
@@ -171,6 +171,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory = await Directory.open(catalog)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         cursor_key = await kept_secret(catalog, sealer, "cursor-key")
+        access = Access(identity)
         context = Context(
             settings=settings,
             limits=limits,
@@ -181,6 +182,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             authenticator=make_authenticator(identity),
             directory=directory,
             records=Records(partitions, directory, limits, clock, cursor_key),
+            access=access,
         )
         await reconcile(context)
         yield _Parts(context, partitions, cursor_key)

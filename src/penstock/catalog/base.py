@@ -7,31 +7,64 @@ what is sealed arrives sealed. Every call is atomic and durable when it returns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from penstock.catalog.failures import CatalogError, Damaged, Exists, Missing, QuotaExceeded, TooNew
+from penstock.catalog.table import Table, Value
 from penstock.model.streams import Stream, StreamStatus, StreamType
 
+__all__ = [
+    "CatalogError",
+    "Damaged",
+    "Exists",
+    "Missing",
+    "QuotaExceeded",
+    "TooNew",
+]  # and what is defined here
 
-class CatalogError(Exception):
-    """Base of what a catalog may say instead of doing."""
-
-
-class Exists(CatalogError):
-    """A row with that name or id is there already."""
-
-
-class QuotaExceeded(CatalogError):
-    """The write would go over a quota; nothing was written."""
-
-
-class Damaged(CatalogError):
-    """A stored row fails its checksum, or the file is no catalog: names the row or the file."""
+T = TypeVar("T", bound=msgspec.Struct)
 
 
-class TooNew(CatalogError):
-    """The store was written by a later version of Penstock: nothing was changed."""
+class Quota(NamedTuple):
+    """At most `most` rows of the table may have these values in these columns, the row being written among them."""
+
+    where: dict[str, Value]
+    most: int
+
+
+class Insert(NamedTuple):
+    """Write a row that must be new: Exists, QuotaExceeded otherwise; CatalogError when what it refers to is missing."""
+
+    table: Table[Any]
+    value: msgspec.Struct
+    quotas: tuple[Quota, ...] = ()
+
+
+class Put(NamedTuple):
+    """Write a row, over the one with its key if there is one; QuotaExceeded only counts when it is new."""
+
+    table: Table[Any]
+    value: msgspec.Struct
+    quotas: tuple[Quota, ...] = ()
+
+
+class Replace(NamedTuple):
+    """Write a new state of a row that must exist: Missing otherwise."""
+
+    table: Table[Any]
+    value: msgspec.Struct
+
+
+class Remove(NamedTuple):
+    """Remove every row with these values in these columns, and what refers to it where the schema says so."""
+
+    table: Table[Any]
+    where: dict[str, Value]
+
+
+Change = Insert | Put | Replace | Remove
 
 
 class StreamQuota(NamedTuple):
@@ -133,6 +166,31 @@ class Catalog(Protocol):
 
     async def secret(self, name: str, make: bytes) -> bytes:
         """The stored (sealed) secret `name`; `make` is stored first when there is none. Raises Damaged."""
+
+    # Any table (catalog/table.py). Columns named in `where` must be columns of the table.
+
+    async def apply(self, *changes: Change) -> int:
+        """All of the changes or, when one raises, none; how many rows the last one touched. Calls made at the same time share one
+        sync of the disk."""
+
+    async def find(self, table: Table[T], **where: Value) -> T | None:
+        """The row with these values. Raises Damaged."""
+
+    async def select(
+        self,
+        table: Table[T],
+        where: dict[str, Value] | None = None,
+        *,
+        order: str = "",
+        after: Value | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[T]:
+        """Rows with these values, ordered by column `order` (the first one by default), beyond `after` in it. Damaged rows are left
+        out; `check` names them."""
+
+    async def count(self, table: Table[Any], **where: Value) -> int:
+        """How many rows have these values."""
 
     async def check(self) -> list[str]:
         """What is wrong with the stored data, one sentence each (for `penstock doctor` and health)."""

@@ -3,7 +3,8 @@
 What is put together into SQL (S608) are names from `rows.TABLES` and clauses of this file; values are always bound.
 
 Write-ahead log and `synchronous = FULL`: a call that returned is on the disk. Every call runs on one thread with one
-connection, so calls are serial; `BEGIN IMMEDIATE` keeps them so against other processes. Reads on hot paths come from
+connection, so calls are serial; `BEGIN IMMEDIATE` keeps them so against other processes. Writes that wait for the thread
+together are committed together, each in a savepoint of its own: one sync for all of them. Reads on hot paths come from
 `service.directory`, not from here.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -26,17 +27,23 @@ from penstock.catalog.base import (
     AccessKey,
     Catalog,
     CatalogError,
+    Change,
     Damaged,
     Domain,
     Exists,
+    Insert,
+    Missing,
     Project,
+    Put,
+    Quota,
     QuotaExceeded,
+    Remove,
     StreamQuota,
     TooNew,
     User,
 )
 from penstock.catalog.migrations import migrations
-from penstock.catalog.rows import Table
+from penstock.catalog.table import Table, Value
 from penstock.files import sync_directory
 from penstock.model.streams import Stream, StreamStatus, StreamType
 
@@ -47,6 +54,8 @@ APPLICATION_ID = 0x50454E53
 """`PENS`, in the file's header: another program's database is refused instead of changed."""
 BUSY_SECONDS = 10.0
 """How long a call waits for another process that holds the file."""
+GROUP_MAX = 512
+"""Writes committed together at most."""
 
 _log = structlog.get_logger("penstock.catalog")
 
@@ -174,6 +183,8 @@ class SqliteCatalog:
         self._connection = connection
         self._executor = executor
         self._closed = False
+        self._waiting: list[_Write] = []
+        self._committing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<SqliteCatalog {self._path}>"
@@ -189,12 +200,50 @@ class SqliteCatalog:
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, guarded)
 
-    async def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        def transact(connection: sqlite3.Connection) -> None:
-            with _transaction(connection):
-                work(connection)
+    async def _write(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Run `work` in a transaction. A caller that goes away does not interrupt it."""
+        if self._closed:
+            raise CatalogError("the catalog is closed")
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(work, done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_waiting(), name="catalog commits")
+        return await done
 
-        await self._call(transact)
+    async def _commit_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
+            try:
+                outcomes = await loop.run_in_executor(self._executor, self._commit, group)
+            except BaseException as error:
+                outcomes = [error] * len(group)
+            for (_, done), outcome in zip(group, outcomes, strict=True):
+                if done.cancelled():
+                    continue
+                if isinstance(outcome, BaseException):
+                    done.set_exception(outcome)
+                else:
+                    done.set_result(outcome)
+        self._committing = None
+
+    def _commit(self, group: list[_Write]) -> list[Any]:
+        """One transaction; a result or an error for each. Raises when none could be committed."""
+        connection = self._connection
+        outcomes: list[Any] = []
+        with _errors(self._path), _transaction(connection):
+            for work, _ in group:
+                connection.execute("SAVEPOINT one")
+                try:
+                    with _errors(self._path):
+                        outcomes.append(work(connection))
+                except Exception as error:
+                    if not connection.in_transaction:
+                        raise  # a full disk ended all of it
+                    connection.execute("ROLLBACK TO one")
+                    outcomes.append(error)
+                connection.execute("RELEASE one")
+        return outcomes
 
     # Streams
 
@@ -218,20 +267,10 @@ class SqliteCatalog:
         await self._write(work)
 
     async def replace_stream(self, stream: Stream) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            key, *values = rows.STREAMS.encode(stream)
-            assigned = ", ".join(f"{c} = ?" for c in (*rows.STREAMS.columns[1:], "document", "checksum"))
-            statement = f"UPDATE streams SET {assigned} WHERE stream_id = ?"  # noqa: S608
-            changed = connection.execute(statement, (*values, key))
-            if changed.rowcount != 1:
-                raise CatalogError(f"there is no stream {stream.stream_id} to change")
-
-        await self._write(work)
+        await self._write(lambda c: _replace(c, rows.STREAMS, stream))
 
     async def remove_stream(self, stream_id: str) -> None:
-        await self._write(
-            lambda c: _discard(c.execute("DELETE FROM streams WHERE stream_id = ?", (stream_id,)))
-        )
+        await self.apply(Remove(rows.STREAMS, {"stream_id": stream_id}))
 
     async def stream_by_name(self, project_id: str, name: str) -> Stream | None:
         return await self._one(rows.STREAMS, "project_id = ? AND name = ?", (project_id, name))
@@ -295,14 +334,52 @@ class SqliteCatalog:
     async def secret(self, name: str, make: bytes) -> bytes:
         def work(connection: sqlite3.Connection) -> bytes:
             query = "SELECT name, document, checksum FROM secrets WHERE name = ?"
-            with _transaction(connection):
-                row = connection.execute(query, (name,)).fetchone()
-                if row is None:
-                    row = rows.encode_secret(name, make)
-                    connection.execute("INSERT INTO secrets (name, document, checksum) VALUES (?, ?, ?)", row)
+            row = connection.execute(query, (name,)).fetchone()
+            if row is None:
+                row = rows.encode_secret(name, make)
+                connection.execute("INSERT INTO secrets (name, document, checksum) VALUES (?, ?, ?)", row)
             return rows.decode_secret(row)
 
-        return await self._call(work)
+        return await self._write(work)
+
+    # Any table
+
+    async def apply(self, *changes: Change) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            touched = 0
+            for change in changes:
+                touched = _apply(connection, change)
+            return touched
+
+        return await self._write(work)
+
+    async def find(self, table: Table[T], **where: Value) -> T | None:
+        clause, values = _where(table, where)
+        return await self._one(table, clause, values)
+
+    async def select(
+        self,
+        table: Table[T],
+        where: dict[str, Value] | None = None,
+        *,
+        order: str = "",
+        after: Value | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[T]:
+        clause, values = _where(table, where or {})
+        column = _column(table, order or table.columns[0])
+        if after is not None:
+            clause += f" AND {column} {'<' if descending else '>'} ?"
+            values.append(after)
+        tail = f"WHERE {clause} ORDER BY {column} {'DESC' if descending else 'ASC'}"
+        if limit is not None:
+            tail += " LIMIT ?"
+            values.append(limit)
+        return await self._many(table, tail, values)
+
+    async def count(self, table: Table[Any], **where: Value) -> int:
+        return await self._call(lambda c: _count(c, table, where))
 
     # The whole
 
@@ -330,6 +407,8 @@ class SqliteCatalog:
         """Finish what was asked for, fold the write-ahead log into the file and close it."""
         if self._closed:
             return
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
         closing = self._call(lambda c: c.close())
         try:
             await closing
@@ -347,6 +426,70 @@ class SqliteCatalog:
         for problem in damage:
             _log.error("catalog row damaged", problem=problem)
         return found
+
+
+class _Write(NamedTuple):
+    """A write that waits for the catalog's thread."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+
+
+def _apply(connection: sqlite3.Connection, change: Change) -> int:
+    """How many rows it touched."""
+    if isinstance(change, Remove):
+        clause, values = _where(change.table, change.where)
+        return connection.execute(f"DELETE FROM {change.table.name} WHERE {clause}", values).rowcount  # noqa: S608
+    table, value = change.table, change.value
+    if isinstance(change, Insert | Put):
+        known = isinstance(change, Put) and _known(connection, table, value)
+        if known:
+            _replace(connection, table, value)
+        else:
+            _insert(connection, table, value)
+            _check_quotas(connection, table, change.quotas)
+    else:
+        _replace(connection, table, value)
+    return 1
+
+
+def _known(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Struct) -> bool:
+    keys = table.columns[: table.keys]
+    query = f"SELECT 1 FROM {table.name} WHERE {' AND '.join(f'{c} = ?' for c in keys)}"  # noqa: S608
+    return connection.execute(query, table.values(value)[: table.keys]).fetchone() is not None
+
+
+def _check_quotas(connection: sqlite3.Connection, table: Table[Any], quotas: Sequence[Quota]) -> None:
+    for quota in quotas:
+        if _count(connection, table, quota.where) > quota.most:
+            raise QuotaExceeded(f"{table.name}: {quota.most} rows with {quota.where} already")
+
+
+def _count(connection: sqlite3.Connection, table: Table[Any], where: dict[str, Value]) -> int:
+    clause, values = _where(table, where)
+    query = f"SELECT count(*) FROM {table.name} WHERE {clause}"  # noqa: S608
+    return int(connection.execute(query, values).fetchone()[0])
+
+
+def _where(table: Table[Any], where: dict[str, Value]) -> tuple[str, list[Value]]:
+    clause = " AND ".join(f"{_column(table, name)} = ?" for name in where)
+    return clause or "1 = 1", list(where.values())
+
+
+def _column(table: Table[Any], name: str) -> str:
+    assert name in table.columns, f"{table.name} has no column {name}"
+    return name
+
+
+def _replace(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
+    row = table.encode(value)
+    columns = (*table.columns, "document", "checksum")
+    assigned = ", ".join(f"{c} = ?" for c in columns[table.keys :])
+    chosen = " AND ".join(f"{c} = ?" for c in columns[: table.keys])
+    statement = f"UPDATE {table.name} SET {assigned} WHERE {chosen}"  # noqa: S608
+    changed = connection.execute(statement, (*row[table.keys :], *row[: table.keys]))
+    if changed.rowcount != 1:
+        raise Missing(f"{table.name}: there is no row {row[: table.keys]} to change")
 
 
 def _insert(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
@@ -375,7 +518,3 @@ def _decode(
         except Damaged as error:
             damage.append(str(error))
     return found, damage
-
-
-def _discard(_: object) -> None:
-    return None

@@ -21,6 +21,7 @@ from penstock.http.wire.compression import inflate
 from penstock.iam.base import Principal, SentRequest
 from penstock.limits import UNLIMITED
 from penstock.model.flow import RateWindow
+from penstock.model.streams import Stream
 from penstock.service.context import Context
 
 HotOperation = Callable[[Context, Exchange], Awaitable[Response]]
@@ -114,7 +115,12 @@ class Application:
             principal = context.authenticator.authenticate(sent)
         if route.access is Access.PROJECT:
             assert principal is not None
-            self._throttle(self._project(principal, match))
+            project_id = self._project(principal, match)
+            self._throttle(project_id)
+            if route.action:
+                context.access.check(
+                    principal, project_id, route.action, _stream_named(context, project_id, match)
+                )
         call = Call(
             context=context,
             sent=sent,
@@ -188,6 +194,12 @@ class Application:
             reply_headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": reply_headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _stream_named(context: Context, project_id: str, match: Match[Any]) -> Stream | None:
+    """The stream a path names, whose enterprise project decides what is allowed; None when there is none."""
+    name = match.params.get("stream_name") or match.params.get("stream_id")
+    return context.directory.find(project_id, name) if name else None
 
 
 def too_large(limit: int) -> ApiError:

@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.errors import ApiError, invalid, malformed
 from penstock.iam.base import Principal, SentRequest
+from penstock.limits import SEQUENCE_MAX, Limits
 
 if TYPE_CHECKING:
     from penstock.service.context import Context
@@ -124,14 +125,72 @@ def decode_json(body: bytes, kind: type[T]) -> T:
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
+class Parameter(NamedTuple):
+    """A text in the query. `aliases` are other spellings clients send; `values` the only ones accepted, where named."""
+
+    name: str
+    description: str = ""
+    values: tuple[str, ...] = ()
+    required: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def of(self, call: Call) -> str:
+        """The value; the empty string when absent. DIS.4200 when required or not one of `values`."""
+        for name in (self.name, *self.aliases):
+            if text := call.query.get(name, ""):
+                if self.values and text not in self.values:
+                    raise invalid(self.name, f"{text[:64]} is not one of {', '.join(self.values)}")
+                return text
+        if self.required:
+            raise invalid(self.name, "missing")
+        return ""
+
+
+class Number(NamedTuple):
+    """A whole number in the query; absent, empty and 0 are the default. `maximum` and `default` are names of limits, or
+    numbers."""
+
+    name: str
+    description: str = ""
+    default: str | int = 0
+    minimum: int = 0
+    maximum: str | int = SEQUENCE_MAX
+
+    def range(self, limits: Limits) -> tuple[int, int, int]:
+        """Default, smallest, largest."""
+        default = getattr(limits, self.default) if isinstance(self.default, str) else self.default
+        most = getattr(limits, self.maximum) if isinstance(self.maximum, str) else self.maximum
+        return default, self.minimum, most
+
+    def of(self, call: Call) -> int:
+        """The value. DIS.4200 when it is no number or out of range."""
+        return call.integer(self.name, *self.range(call.context.limits))
+
+
+class Doc(NamedTuple):
+    """What the OpenAPI description says of a route. `request` and `reply` are the types that are decoded and encoded, `errors`
+    the codes it may answer beside those every route may."""
+
+    section: str
+    summary: str
+    request: Any = None
+    reply: Any = None
+    status: int = 200
+    query: tuple[Parameter | Number, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
 class Route(NamedTuple):
     """`path` is a template such as `/v2/{project_id}/streams/{stream_name}`; a `{part}` matches one segment.
-    Trailing slashes and any prefix before the version do not matter."""
+    Trailing slashes and any prefix before the version do not matter. `action` is what an IAM user must be allowed
+    (chapter 6); without one, who may act in the project may call it."""
 
     method: str
     path: str
     handler: Handler
     access: Access = Access.PROJECT
+    action: str = ""
+    doc: Doc | None = None
 
 
 def to_json(value: Any) -> bytes:

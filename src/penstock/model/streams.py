@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+ENTERPRISE_PROJECT_KEY = "_sys_enterprise_project_id"
+"""Key of the system tag that holds a stream's enterprise project (5.1.1 table 5-6)."""
+
 
 class StreamStatus(StrEnum):
     """States of a stream (5.1.2 table 5-11). TERMINATED streams are gone, so it never shows."""
@@ -47,6 +50,17 @@ class Tag(msgspec.Struct, frozen=True):
     value: str = ""
 
 
+class StreamPolicy(msgspec.Struct, frozen=True):
+    """Who else may use a stream (5.1.7): all users of an account (`user_id` empty), or one."""
+
+    domain_id: str
+    domain_name: str
+    user_id: str
+    user_name: str
+    action: str
+    """putRecords, getRecords or getStreamInfo."""
+
+
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
     """One partition. `hash_start`..`hash_end` are inclusive; both -1 once DELETED."""
 
@@ -79,7 +93,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     compression_format: str | None = None
     tags: tuple[Tag, ...] = ()
     sys_tags: tuple[Tag, ...] = ()
+    policies: tuple[StreamPolicy, ...] = ()
     partitions: tuple[Partition, ...]
+
+    @property
+    def enterprise_project_id(self) -> str:
+        """From the system tag; `0` is the default enterprise project."""
+        return next((t.value for t in self.sys_tags if t.key == ENTERPRISE_PROJECT_KEY), "") or "0"
 
     @property
     def active(self) -> tuple[Partition, ...]:

@@ -14,11 +14,10 @@ from typing import TypeVar
 from penstock.errors import ApiError, invalid
 from penstock.limits import Limits
 from penstock.model.routing import parse_partition_id
-from penstock.model.streams import StreamType, Tag
+from penstock.model.streams import ENTERPRISE_PROJECT_KEY, StreamType, Tag
 
 E = TypeVar("E", bound=StrEnum)
 
-ENTERPRISE_PROJECT_KEY = "_sys_enterprise_project_id"
 COMPRESSION_FORMATS = ("snappy", "gzip", "zip")
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_-]+")

@@ -12,6 +12,9 @@ from penstock.config import Settings
 from penstock.iam.base import Authenticator
 from penstock.limits import Limits
 from penstock.log.base import RecordLog
+from penstock.service.access import Access
+from penstock.service.events import Events
+from penstock.service.traffic import Traffic
 
 if TYPE_CHECKING:
     from penstock.iam.identity import Identity
@@ -31,3 +34,6 @@ class Context(msgspec.Struct, kw_only=True):
     authenticator: Authenticator
     directory: Directory
     records: Records
+    access: Access = msgspec.field(default_factory=Access)
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
+    events: Events = msgspec.field(default_factory=Events)

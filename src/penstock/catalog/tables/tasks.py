@@ -1,0 +1,9 @@
+"""Tables of dump tasks (5.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.catalog.table import Table
+
+TABLES: tuple[Table[Any], ...] = ()

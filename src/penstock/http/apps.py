@@ -1,0 +1,7 @@
+"""Routes of consumption apps (5.2). Owns the mapping of paths, parameters and statuses."""
+
+from __future__ import annotations
+
+from penstock.http.call import Route
+
+ROUTES: list[Route] = []

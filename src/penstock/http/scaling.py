@@ -1,0 +1,7 @@
+"""Routes of changing partitions and updating streams (5.1.5, 5.1.6). Owns the mapping of paths, parameters and statuses."""
+
+from __future__ import annotations
+
+from penstock.http.call import Route
+
+ROUTES: list[Route] = []
