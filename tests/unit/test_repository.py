@@ -114,7 +114,8 @@ def test_what_the_project_declares_is_in_the_lists() -> None:
 
 
 def test_the_run_list_stays_small() -> None:
-    assert len(names_of("run.txt")) <= 45
+    # Clients of the dump destinations (object stores, PostgreSQL, Iceberg) are 16 of them; what starts loads none.
+    assert len(names_of("run.txt")) <= 60
 
 
 def test_licence() -> None:
