@@ -1,48 +1,121 @@
-"""What goes through each partition, by the minute. Owns the counters; knows no storage and no HTTP.
+"""What goes through each partition and stream, by the minute. Owns the counters of this process until somebody takes them;
+knows no storage and no HTTP.
 
-Written on the hot path: one look-up and a few additions for each batch.
+Written on the hot path: one look-up and a few additions for each batch, the same again for the stream of each request. What
+is counted is taken once a second, in the core by `service.metrics`, in a worker to be sent there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
+from penstock.clock import Clock, SystemClock
 from penstock.log.base import PartitionRef
+from penstock.model.metrics import FIELDS, MINUTE_MS, STREAM, Point
+
+_RECENT_MINUTES = 3
 
 
 class Counters:
-    """One partition in one minute. Times are microseconds, summed."""
+    """One partition, or under the number STREAM a whole stream, in one minute. Times are microseconds, summed."""
 
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "gets",
-        "gets_throttled",
-        "gets_us",
-        "puts",
-        "puts_throttled",
-        "puts_us",
-        "records_in",
-        "records_out",
-    )
+    __slots__ = FIELDS
 
     def __init__(self) -> None:
-        self.bytes_in = self.bytes_out = self.records_in = self.records_out = 0
+        self.bytes_in = self.records_in = self.bytes_out = self.records_out = 0
         self.puts = self.puts_us = self.puts_throttled = 0
         self.gets = self.gets_us = self.gets_throttled = 0
 
+    def point(self) -> Point:
+        """The values in the order of FIELDS."""
+        return [
+            self.bytes_in,
+            self.records_in,
+            self.bytes_out,
+            self.records_out,
+            self.puts,
+            self.puts_us,
+            self.puts_throttled,
+            self.gets,
+            self.gets_us,
+            self.gets_throttled,
+        ]
+
+    def add(self, point: Point) -> None:
+        """Count what was counted elsewhere."""
+        for name, value in zip(FIELDS, point, strict=True):
+            if value:
+                setattr(self, name, getattr(self, name) + value)
+
+
+class Counted(msgspec.Struct, array_like=True, gc=False):
+    """What has been added to one partition in one minute (`minute` counts from the epoch)."""
+
+    stream_id: str
+    number: int
+    minute: int
+    point: Point
+
 
 class Traffic:
-    """Counters of every partition with traffic."""
+    """Counters of every partition with traffic. `clock` says which minute it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._minute = 0
         self._now: dict[PartitionRef, Counters] = {}
+        self._ended: list[Counted] = []
+        self._recent: dict[int, dict[str, Counters]] = {}
 
     def of(self, ref: PartitionRef) -> Counters:
-        """The counters of a partition to add to, for the minute that is running."""
+        """The counters of a partition to add to, now. Never keep them: the next call may return others."""
+        minute = self._clock.now_ms() // MINUTE_MS
+        if minute != self._minute:
+            self._end_minute(minute)
         counters = self._now.get(ref)
         if counters is None:
             counters = self._now[ref] = Counters()
         return counters
 
+    def take(self) -> list[Counted]:
+        """What has been counted since the last time, oldest minute first."""
+        self._end_minute(self._clock.now_ms() // MINUTE_MS)
+        taken, self._ended = self._ended, []
+        return taken
+
+    def add(self, counted: Iterable[Counted]) -> None:
+        """Count what another process has counted."""
+        for one in counted:
+            self._ended.append(one)
+            self._remember(one)
+
     def last_minute(self, stream_id: str) -> Counters:
-        """The sum over a stream's partitions in the last 60 s that are complete."""
-        return Counters()
+        """All of a stream in the last minute of the clock that is complete. Nobody may change what is returned."""
+        minute = self._clock.now_ms() // MINUTE_MS
+        if minute != self._minute:
+            self._end_minute(minute)
+        return self._recent.get(minute - 1, {}).get(stream_id) or Counters()
+
+    def _end_minute(self, following: int) -> None:
+        """Put what was counted so far aside; from now on counters are of the minute `following`."""
+        for ref, counters in self._now.items():
+            counted = Counted(ref.stream_id, ref.number, self._minute, counters.point())
+            self._ended.append(counted)
+            self._remember(counted)
+        if self._now:
+            self._now = {}
+        if following != self._minute:
+            self._minute = following
+            for minute in [m for m in self._recent if not following - _RECENT_MINUTES < m <= following + 1]:
+                del self._recent[minute]
+
+    def _remember(self, counted: Counted) -> None:
+        if counted.number != STREAM:
+            return
+        streams = self._recent.setdefault(counted.minute, {})
+        counters = streams.get(counted.stream_id)
+        if counters is None:
+            counters = streams[counted.stream_id] = Counters()
+        counters.add(counted.point)
