@@ -6,7 +6,7 @@ what is sealed arrives sealed. Every call is atomic and durable when it returns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -30,7 +30,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Quota(NamedTuple):
     """At most `most` rows of the table may have these values in these columns, the row being written among them."""
 
-    where: dict[str, Value]
+    where: Mapping[str, Value]
     most: int
 
 
@@ -61,7 +61,7 @@ class Remove(NamedTuple):
     """Remove every row with these values in these columns, and what refers to it where the schema says so."""
 
     table: Table[Any]
-    where: dict[str, Value]
+    where: Mapping[str, Value]
 
 
 Change = Insert | Put | Replace | Remove
@@ -75,20 +75,36 @@ class StreamQuota(NamedTuple):
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """An account."""
+    """An account. `owner_id` is the user who may do everything in it; empty until it has a user."""
 
     domain_id: str
     name: str
+    owner_id: str = ""
 
 
 class User(msgspec.Struct, frozen=True):
-    """An IAM user of an account. `password_hash` is argon2."""
+    """An IAM user of an account. `password_hash` is argon2; empty: no password opens it. `epoch` counts what ends all tokens of
+    the user (a new password, being disabled): a token says at which count it was made."""
 
     user_id: str
     domain_id: str
     name: str
     password_hash: str
     enabled: bool = True
+    epoch: int = 0
+    description: str = ""
+    email: str = ""
+    phone: str = ""
+    area_code: str = ""
+    access_mode: str = "default"
+    """`default`, `programmatic` or `console`: what the IAM API keeps and shows; both ways in are open to all."""
+    must_change: bool = False
+    """Whether the password was given by another (the IAM API's pwd_status)."""
+    xuser_id: str = ""
+    xuser_type: str = ""
+    created_ms: int = 0
+    password_ms: int = 0
+    """When the password was set."""
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -97,6 +113,9 @@ class Project(msgspec.Struct, frozen=True):
     project_id: str
     domain_id: str
     name: str
+    description: str = ""
+    enabled: bool = True
+    created_ms: int = 0
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -179,7 +198,7 @@ class Catalog(Protocol):
     async def select(
         self,
         table: Table[T],
-        where: dict[str, Value] | None = None,
+        where: Mapping[str, Value] | None = None,
         *,
         order: str = "",
         after: Value | None = None,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -360,7 +360,7 @@ class SqliteCatalog:
     async def select(
         self,
         table: Table[T],
-        where: dict[str, Value] | None = None,
+        where: Mapping[str, Value] | None = None,
         *,
         order: str = "",
         after: Value | None = None,
@@ -465,13 +465,13 @@ def _check_quotas(connection: sqlite3.Connection, table: Table[Any], quotas: Seq
             raise QuotaExceeded(f"{table.name}: {quota.most} rows with {quota.where} already")
 
 
-def _count(connection: sqlite3.Connection, table: Table[Any], where: dict[str, Value]) -> int:
+def _count(connection: sqlite3.Connection, table: Table[Any], where: Mapping[str, Value]) -> int:
     clause, values = _where(table, where)
     query = f"SELECT count(*) FROM {table.name} WHERE {clause}"  # noqa: S608
     return int(connection.execute(query, values).fetchone()[0])
 
 
-def _where(table: Table[Any], where: dict[str, Value]) -> tuple[str, list[Value]]:
+def _where(table: Table[Any], where: Mapping[str, Value]) -> tuple[str, list[Value]]:
     clause = " AND ".join(f"{_column(table, name)} = ?" for name in where)
     return clause or "1 = 1", list(where.values())
 

@@ -10,6 +10,7 @@ from penstock.http import (
     iam,
     identity,
     metrics,
+    openapi,
     policies,
     quotas,
     scaling,
@@ -19,7 +20,7 @@ from penstock.http import (
 )
 from penstock.http.call import Route
 
-ROUTES: list[Route] = [
+_CHAPTERS: list[Route] = [
     *streams.ROUTES,
     *scaling.ROUTES,
     *policies.ROUTES,
@@ -34,3 +35,5 @@ ROUTES: list[Route] = [
     *identity.ROUTES,
     *iam.ROUTES,
 ]
+
+ROUTES: list[Route] = [*_CHAPTERS, openapi.make_route(_CHAPTERS)]

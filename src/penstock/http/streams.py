@@ -3,9 +3,25 @@
 
 from __future__ import annotations
 
-from penstock.http.call import Call, Reply, Route
+from penstock.http.call import Call, Doc, Number, Parameter, Reply, Route
 from penstock.service import streams
-from penstock.service.stream_types import CreateStreamRequest
+from penstock.service.stream_types import CreateStreamRequest, DescribeStreamReply, ListStreamsReply
+
+_LIMIT = Number("limit", "Streams on a page.", "list_streams_default", minimum=1, maximum="list_streams_max")
+_LIMIT_PARTITIONS = Number(
+    "limit_partitions",
+    "Partitions on a page.",
+    "list_partitions_default",
+    minimum=1,
+    maximum="list_partitions_max",
+)
+_START_STREAM = Parameter("start_stream_name", "Stream after which the list starts.")
+_START_PARTITION = Parameter(
+    "start_partitionId",
+    "Partition after which the list starts; it is not returned itself.",
+    aliases=("start_partition_id",),
+)
+_STREAM_ID = Parameter("stream_id", "Id of the stream, instead of its name.")
 
 
 async def create(call: Call) -> Reply:
@@ -20,30 +36,26 @@ async def list_(call: Call) -> Reply:
     (clients.md 1.2)."""
     if call.query.get("stream_id"):
         return await describe(call)
-    limits = call.context.limits
     reply = await streams.list_streams(
         call.context,
         call.require_principal(),
         call.project_id,
-        limit=call.integer("limit", limits.list_streams_default, 1, limits.list_streams_max),
-        start_stream_name=call.query.get("start_stream_name", ""),
+        limit=_LIMIT.of(call),
+        start_stream_name=_START_STREAM.of(call),
     )
     return Reply(200, reply)
 
 
 async def describe(call: Call) -> Reply:
     """GET /streams/{stream_name}."""
-    limits, query = call.context.limits, call.query
     reply = await streams.describe_stream(
         call.context,
         call.require_principal(),
         call.project_id,
         call.params.get("stream_name", ""),
-        stream_id=query.get("stream_id", ""),
-        start_partition_id=query.get("start_partitionId") or query.get("start_partition_id", ""),
-        limit_partitions=call.integer(
-            "limit_partitions", limits.list_partitions_default, 1, limits.list_partitions_max
-        ),
+        stream_id=_STREAM_ID.of(call),
+        start_partition_id=_START_PARTITION.of(call),
+        limit_partitions=_LIMIT_PARTITIONS.of(call),
     )
     return Reply(200, reply)
 
@@ -55,14 +67,56 @@ async def delete(call: Call) -> Reply:
         call.require_principal(),
         call.project_id,
         call.params["stream_name"],
-        stream_id=call.query.get("stream_id", ""),
+        stream_id=_STREAM_ID.of(call),
     )
     return Reply(204)
 
 
 ROUTES: list[Route] = [
-    Route("POST", "/v2/{project_id}/streams", create),
-    Route("GET", "/v2/{project_id}/streams", list_),
-    Route("GET", "/v2/{project_id}/streams/{stream_name}", describe),
-    Route("DELETE", "/v2/{project_id}/streams/{stream_name}", delete),
+    Route(
+        "POST",
+        "/v2/{project_id}/streams",
+        create,
+        action="dis:streams:create",
+        doc=Doc(
+            "5.1.1",
+            "Create a stream",
+            CreateStreamRequest,
+            status=201,
+            errors=("DIS.4307", "DIS.4308", "DIS.4360", "DIS.4601"),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v2/{project_id}/streams",
+        list_,
+        action="dis:streams:list",
+        doc=Doc(
+            "5.1.2",
+            "List streams",
+            reply=ListStreamsReply,
+            query=(_LIMIT, _START_STREAM),
+            errors=("DIS.4200",),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v2/{project_id}/streams/{stream_name}",
+        describe,
+        action="dis:streams:get",
+        doc=Doc(
+            "5.1.4",
+            "Describe a stream",
+            reply=DescribeStreamReply,
+            query=(_STREAM_ID, _START_PARTITION, _LIMIT_PARTITIONS),
+            errors=("DIS.4301", "DIS.4200", "DIS.4201"),
+        ),
+    ),
+    Route(
+        "DELETE",
+        "/v2/{project_id}/streams/{stream_name}",
+        delete,
+        action="dis:streams:delete",
+        doc=Doc("5.1.3", "Delete a stream", status=204, query=(_STREAM_ID,), errors=("DIS.4301",)),
+    ),
 ]
