@@ -171,7 +171,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory = await Directory.open(catalog)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         cursor_key = await kept_secret(catalog, sealer, "cursor-key")
-        access = Access(identity)
+        access = Access(identity, directory)
         context = Context(
             settings=settings,
             limits=limits,
@@ -181,7 +181,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             identity=identity,
             authenticator=make_authenticator(identity),
             directory=directory,
-            records=Records(partitions, directory, limits, clock, cursor_key),
+            records=Records(partitions, directory, access, limits, clock, cursor_key),
             access=access,
         )
         await reconcile(context)

@@ -19,12 +19,12 @@ async def put_records(context: Context, exchange: Exchange) -> Response:
         request = protobuf.decode_put(body)
         size = len(body)
         del body
-        outcome = await context.records.put(exchange.project_id, request, body_bytes=size)
+        outcome = await context.records.put(exchange.principal, exchange.project_id, request, body_bytes=size)
         return Response(200, protobuf.CONTENT_TYPE, protobuf.encode_outcome(outcome))
     request = json_records.decode_put(body)
     size = len(body)
     del body
-    outcome = await context.records.put(exchange.project_id, request, body_bytes=size)
+    outcome = await context.records.put(exchange.principal, exchange.project_id, request, body_bytes=size)
     return Response(200, JSON, json_records.encode_outcome(outcome))
 
 
@@ -42,6 +42,7 @@ async def get_records(context: Context, exchange: Exchange) -> Response:
     if max_records is not None and max_records > limits.fetch_records_max:
         raise invalid("limit", f"{max_records} is more than {limits.fetch_records_max}")
     fetched = await context.records.fetch(
+        exchange.principal,
         exchange.project_id,
         cursor,
         max_bytes,
@@ -56,6 +57,7 @@ async def get_cursor(context: Context, exchange: Exchange) -> Response:
     """GET /v2/{project_id}/cursors (5.4.3)."""
     query = exchange.query
     cursor = await context.records.cursor(
+        exchange.principal,
         exchange.project_id,
         stream_name=query.get("stream-name", ""),
         stream_id=query.get("stream-id", ""),

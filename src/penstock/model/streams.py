@@ -50,6 +50,14 @@ class Tag(msgspec.Struct, frozen=True):
     value: str = ""
 
 
+class Right(StrEnum):
+    """What a stream's policy allows (5.1.7 table 5-32). Whoever has any of them may see the stream's details."""
+
+    PUT = "putRecords"
+    GET = "getRecords"
+    INFO = "getStreamInfo"
+
+
 class StreamPolicy(msgspec.Struct, frozen=True):
     """Who else may use a stream (5.1.7): all users of an account (`user_id` empty), or one."""
 
@@ -57,8 +65,7 @@ class StreamPolicy(msgspec.Struct, frozen=True):
     domain_name: str
     user_id: str
     user_name: str
-    action: str
-    """putRecords, getRecords or getStreamInfo."""
+    action: Right
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,26 +2,41 @@
 together; what users are allowed is `iam`'s, policies are part of the stream.
 
 Within an account either suffices: the action, or a policy of the stream that names the user. A user of another account needs
-both the action and a policy, and to such a user a stream without one is not there.
+both the action and a policy, and to such a user a stream without one is not there. Policies are read from the stream
+as the directory has it, so what is revoked is refused from the next request on.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.errors import ApiError
+from penstock.errors import ApiError, invalid, stream_missing
 from penstock.iam.base import Principal
-from penstock.model.streams import Stream
+from penstock.model.streams import Right, Stream
 
 if TYPE_CHECKING:
     from penstock.iam.identity import Identity
+    from penstock.service.directory import Directory
+
+_RIGHTS: dict[str, Right] = {
+    "dis:records:write": Right.PUT,
+    "dis:records:read": Right.GET,
+    "dis:records:readCursor": Right.GET,
+    "dis:checkpoints:commit": Right.GET,
+    "dis:checkpoints:get": Right.GET,
+    "dis:AppState:get": Right.GET,
+    "dis:streams:get": Right.INFO,
+}
+"""What a stream's policy allows beside the action of its name. The rest stays with the account that has the stream."""
+_SHOWN = 64
 
 
 class Access:
-    """Asked before every operation. With `identity` None everything is allowed."""
+    """Asked before every operation. With `identity` None every action is allowed."""
 
-    def __init__(self, identity: Identity | None = None) -> None:
+    def __init__(self, identity: Identity | None = None, directory: Directory | None = None) -> None:
         self._identity = identity
+        self.directory = directory
 
     def check(self, principal: Principal, project_id: str, action: str, stream: Stream | None = None) -> None:
         """Raises DIS.4116 naming `action` (such as `dis:streams:create`) when it is not allowed in the project, or
@@ -29,6 +44,63 @@ class Access:
         identity = self._identity
         if identity is None or principal.owner:
             return
-        enterprise_project = None if stream is None else stream.enterprise_project_id
-        if not identity.allows(principal, project_id, action, enterprise_project):
+        # The enterprise projects of another account mean nothing in this one.
+        own = stream if stream is not None and stream.project_id == project_id else None
+        if identity.allows(principal, project_id, action, None if own is None else own.enterprise_project_id):
+            return
+        right = _RIGHTS.get(action)
+        if own is None or right is None or not granted(own, principal, right):
             raise ApiError("DIS.4116", f"[{action}]")
+
+    def visible(self, principal: Principal, project_id: str, stream: Stream, right: Right) -> bool:
+        """Whether a stream is there for who asks in a project: it is the project's, or one of its policies says so."""
+        return stream.project_id == project_id or granted(stream, principal, right)
+
+    def find_stream(
+        self,
+        principal: Principal,
+        project_id: str,
+        name: str | None,
+        stream_id: str | None,
+        right: Right,
+        action: str = "",
+        *,
+        status: int | None = None,
+    ) -> Stream:
+        """The project's stream of that name, else the one with that id: the project's, or one of any other project that
+        `right` is granted on (5.4.1 table 5-66, "mandatory when data is uploaded to an authorized stream"). Absent
+        texts are None or "".
+
+        `action` is checked too, for the stream found; leave it out where the route has it. Raises DIS.4200 (neither name
+        nor id), DIS.4301 with `status` (see ApiError), DIS.4116.
+        """
+        directory = self.directory
+        assert directory is not None
+        stream = directory.get(project_id, name) if name else None
+        if stream is None:
+            if stream_id:
+                stream = directory.by_id(stream_id)
+            elif not name:
+                raise invalid("stream_name", "required")
+            if (
+                stream is not None
+                and stream.project_id != project_id
+                and not granted(stream, principal, right)
+            ):
+                stream = None
+        if action and not principal.owner:
+            self.check(principal, project_id, action, stream)
+        if stream is None:
+            raise stream_missing((name or stream_id or "")[:_SHOWN], project_id, status=status)
+        return stream
+
+
+def granted(stream: Stream, principal: Principal, right: Right) -> bool:
+    """Whether one of the stream's policies names the user, or all users of the user's account, for `right`. Any right
+    lets its holder see the details: a client reads them before it puts or gets anything (clients.md 1.2)."""
+    return any(
+        policy.domain_id == principal.domain_id
+        and policy.user_id in ("", principal.user_id)
+        and (policy.action is right or right is Right.INFO)
+        for policy in stream.policies
+    )

@@ -37,3 +37,7 @@ class Context(msgspec.Struct, kw_only=True):
     access: Access = msgspec.field(default_factory=Access)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     events: Events = msgspec.field(default_factory=Events)
+
+    def __post_init__(self) -> None:
+        if self.access.directory is None:
+            self.access.directory = self.directory

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed, render, stream_missing
+from penstock.iam.base import Principal
 from penstock.limits import SEQUENCE_MAX, Limits, PartitionRate
 from penstock.log.base import (
     Batch,
@@ -25,11 +26,21 @@ from penstock.log.base import (
 )
 from penstock.model.cursors import Cursor, CursorCodec, CursorType
 from penstock.model.routing import RecordError, RoutingTable, parse_partition_id
-from penstock.model.streams import PartitionStatus, Stream, StreamStatus, StreamType, partition_name
+from penstock.model.streams import (
+    PartitionStatus,
+    Right,
+    Stream,
+    StreamStatus,
+    StreamType,
+    partition_name,
+)
+from penstock.service.access import Access
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
 from penstock.service.partitions import PartitionStore, Slice, Throttled
 
+WRITE, READ, READ_CURSOR = "dis:records:write", "dis:records:read", "dis:records:readCursor"
+"""What an IAM user must be allowed (chapter 6 table 6-1)."""
 RETRY_GRACE_MS = 10_000
 _THROTTLED = ("DIS.4303", render("DIS.4303"))
 
@@ -128,12 +139,14 @@ class Records:
         self,
         partitions: PartitionStore,
         directory: Directory,
+        access: Access,
         limits: Limits,
         clock: Clock,
         cursor_key: bytes,
     ) -> None:
         self._partitions = partitions
         self._directory = directory
+        self._access = access
         self._limits = limits
         self._clock = clock
         self._cursors = CursorCodec(
@@ -145,13 +158,18 @@ class Records:
 
     # 5.4.1 ------------------------------------------------------------------------------------------------------
 
-    async def put(self, project_id: str, request: PutRecords, *, body_bytes: int) -> PutOutcome:
+    async def put(
+        self, principal: Principal, project_id: str, request: PutRecords, *, body_bytes: int
+    ) -> PutOutcome:
         """Store the records; each one durable or with an error of its own when this returns. `request` is used up.
 
-        Raises DIS.4202 (no records), DIS.4301, DIS.4205, DIS.4300 (a record over 1 MB, a request over 5 MB),
+        Raises DIS.4202 (no records), DIS.4301, DIS.4116, DIS.4205, DIS.4300 (a record over 1 MB, a request over 5 MB),
         DIS.4200 (too many records). `body_bytes` is the size of the decoded body, an upper bound of all data.
         """
-        state = self._state(project_id, request.stream_name, request.stream_id)
+        stream = self._access.find_stream(
+            principal, project_id, request.stream_name, request.stream_id, Right.PUT, WRITE
+        )
+        state = self._state_of(stream)
         records = request.records
         if not records:
             raise ApiError("DIS.4202")
@@ -264,6 +282,7 @@ class Records:
 
     async def cursor(
         self,
+        principal: Principal,
         project_id: str,
         *,
         stream_name: str,
@@ -275,13 +294,16 @@ class Records:
     ) -> str:
         """A cursor, from the query's texts ("" is absent; a timestamp of 0 too).
 
-        Raises DIS.4301, 4201, 4302, 4319, 4215, 4216, 4224, 4200 (timestamp), 4300 (timestamp older than retention).
+        Raises DIS.4301, 4116, 4201, 4302, 4319, 4215, 4216, 4224, 4200 (timestamp), 4300 (timestamp older than
+        retention).
         """
-        state = self._state(project_id, stream_name, stream_id)
-        stream = state.stream
+        stream = self._access.find_stream(
+            principal, project_id, stream_name, stream_id, Right.GET, READ_CURSOR
+        )
+        state = self._state_of(stream)
         if stream.status is StreamStatus.TERMINATING:
             raise ApiError("DIS.4205")
-        number = self._readable_partition(stream, partition_id)
+        number = self._readable_partition(stream, project_id, partition_id)
         ref = state.refs[number]
         try:
             kind = CursorType(cursor_type) if cursor_type else CursorType.AT_SEQUENCE_NUMBER
@@ -324,20 +346,27 @@ class Records:
     # 5.4.2 ------------------------------------------------------------------------------------------------------
 
     async def fetch(
-        self, project_id: str, cursor_text: str, max_bytes: int | None, max_records: int
+        self,
+        principal: Principal,
+        project_id: str,
+        cursor_text: str,
+        max_bytes: int | None,
+        max_records: int,
     ) -> Fetched:
         """Records from a cursor on. `max_bytes` counts data before Base64; a first record over it is not
         returned (5.4.2: "the record cannot be obtained"), without it one record always is.
 
-        Raises DIS.4217, 4225, 4226, 4301, 4302, 4319, 4303 (the partition's read rate), 5000 (damaged segment).
+        What was allowed when the cursor was made is asked again. Raises DIS.4217, 4116, 4225, 4226, 4301, 4302, 4319, 4303 (the partition's read rate), 5000 (damaged segment).
         """
         now = self._clock.now_ms()
         cursor = self._cursors.decode(cursor_text, project_id, now)
         stream = self._directory.by_id(cursor.stream_id)
-        if stream is None or stream.project_id != project_id:
-            if self._directory.get(project_id, cursor.stream_name) is None:
-                raise stream_missing(cursor.stream_name, project_id)
+        if stream is None and self._directory.get(project_id, cursor.stream_name) is not None:
             raise ApiError("DIS.4217", f"[stream {cursor.stream_name} was deleted and created again]")
+        if stream is None or not self._access.visible(principal, project_id, stream, Right.GET):
+            raise stream_missing(cursor.stream_name, project_id)
+        if not principal.owner:
+            self._access.check(principal, project_id, READ, stream)
         if stream.status is StreamStatus.TERMINATING:
             raise ApiError("DIS.4205")
         state = self._state_of(stream)
@@ -346,7 +375,7 @@ class Records:
             raise ApiError("DIS.4217", "[partition-cursor: no such partition]")
         if state.routing.by_number[ref.number].status is PartitionStatus.EXPIRED:
             raise ApiError("DIS.4319", f"[{stream.name}][{project_id}][{partition_name(ref.number)}]")
-        slices, position = await self._read(state, ref, cursor, max_bytes, max_records)
+        slices, position = await self._read(state, project_id, ref, cursor, max_bytes, max_records)
         if slices:
             last = slices[-1]
             position = last.frame.base + last.stop
@@ -360,7 +389,13 @@ class Records:
         return Fetched(slices, self._cursors.encode(following, project_id))
 
     async def _read(
-        self, state: _StreamState, ref: PartitionRef, cursor: Cursor, max_bytes: int | None, max_records: int
+        self,
+        state: _StreamState,
+        project_id: str,
+        ref: PartitionRef,
+        cursor: Cursor,
+        max_bytes: int | None,
+        max_records: int,
     ) -> tuple[list[Slice], int]:
         sequence = cursor.sequence
         try:
@@ -374,7 +409,7 @@ class Records:
         except OutOfRange:
             raise ApiError("DIS.4226") from None
         except UnknownPartition:
-            raise stream_missing(state.stream.name, state.stream.project_id) from None
+            raise stream_missing(cursor.stream_name, project_id) from None
         except LogError as error:
             raise ApiError("DIS.5000", f"[{error}]") from None
 
@@ -383,17 +418,6 @@ class Records:
     def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
         """Let the log keep a frame's wire form beside it."""
         self._partitions.keep_rendered(frame, rendered)
-
-    def _state(self, project_id: str, stream_name: str | None, stream_id: str | None) -> _StreamState:
-        """By name, else by id (5.4.1 table 5-66: "If no stream is found based on stream_name")."""
-        if not stream_name and not stream_id:
-            raise invalid("stream_name", "required")
-        stream = self._directory.get(project_id, stream_name) if stream_name else None
-        if stream is None and stream_id:
-            stream = self._directory.find_id(project_id, stream_id)
-        if stream is None:
-            raise stream_missing((stream_name or stream_id or "")[:64], project_id)
-        return self._state_of(stream)
 
     def _state_of(self, stream: Stream) -> _StreamState:
         state = self._states.get(stream.stream_id)
@@ -410,7 +434,7 @@ class Records:
         if after is None:
             self._partitions.forget(PartitionRef(before.stream_id, p.number) for p in before.partitions)
 
-    def _readable_partition(self, stream: Stream, partition_id: str) -> int:
+    def _readable_partition(self, stream: Stream, project_id: str, partition_id: str) -> int:
         if not partition_id:
             raise ApiError("DIS.4201", "[partition-id: required]")
         number = parse_partition_id(partition_id)
@@ -418,7 +442,7 @@ class Records:
             raise ApiError(
                 "DIS.4201", f"[partition-id: {partition_id[:64]}, expected shardId-0000000000 or 0]"
             )
-        where = f"[{stream.name}][{stream.project_id}][{partition_name(number)}]"
+        where = f"[{stream.name}][{project_id}][{partition_name(number)}]"
         if number >= len(stream.partitions):
             raise ApiError("DIS.4302", where)
         if stream.partitions[number].status is PartitionStatus.EXPIRED:

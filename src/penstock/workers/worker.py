@@ -28,6 +28,7 @@ from penstock.iam.identity import Identity
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
 from penstock.memory import settle_allocator
+from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.records import Records
@@ -67,7 +68,8 @@ class Worker:
             catalog, sealer, clock, settings.limits, auth=settings.auth, region=settings.region
         )
         partitions = RemotePartitions(self.core)
-        records = Records(partitions, self.directory, settings.limits, clock, hello.cursor_key)
+        access = Access(identity, self.directory)
+        records = Records(partitions, self.directory, access, settings.limits, clock, hello.cursor_key)
         context = Context(
             settings=settings,
             limits=settings.limits,
@@ -79,6 +81,7 @@ class Worker:
             authenticator=make_authenticator(identity),
             directory=self.directory,
             records=records,
+            access=access,
         )
         self.shared = Shared(Application(context, (), forward=self._forward), loop)
         self.server = await loop.create_server(
