@@ -68,6 +68,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_level: str = "info"
+    access_log: Path | None = None
+    """A line for each request; `-` is standard error."""
+    access_log_fields: bool = False
+    """Whether those lines name the fields of each request."""
     region: str = "local"
     """Region named in the service catalog."""
 
@@ -103,9 +107,11 @@ KEYS: dict[str, str] = {
     "tls_cert": "--tls-cert",
     "tls_key": "--tls-key",
     "log_level": "--log-level",
+    "access_log": "--access-log",
+    "access_log_fields": "--access-log-fields",
     "region": "--region",
 }
-"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region has none)."""
+"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region and access_log_fields have none)."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 WORKERS_MAX = 64
@@ -184,6 +190,8 @@ def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> S
         tls_cert=_path(given, "tls_cert"),
         tls_key=_path(given, "tls_key"),
         log_level=_level(given),
+        access_log=_path(given, "access_log"),
+        access_log_fields=_switch(given, "access_log_fields", default=False),
         region=_region(given),
     )
     _check_together(settings)

@@ -86,6 +86,8 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
         "tls_cert": str(tmp_path / "cert.pem"),
         "tls_key": str(tmp_path / "cert.pem"),
         "log_level": "warning",
+        "access_log": str(tmp_path / "access.log"),
+        "access_log_fields": "on",
         "region": "cn-north-1",
     }
     assert values.keys() == KEYS.keys()
@@ -126,7 +128,7 @@ def test_single_limits_on_top_of_a_profile(toml: Any) -> None:
     ("text", "said"),
     [
         ("[server]\nlisten = 20004\n", "[server] listen = '20004' is not HOST:PORT"),
-        ("[server]\nport = 1\n", "[server] port is not a setting; there are auth, data,"),
+        ("[server]\nport = 1\n", "[server] port is not a setting; there are access_log, access_log_fields, auth, data,"),
         ("[sever]\nworkers = 1\n", "[sever] is not a table of the configuration"),
         ("server = 1\n", "server is not a table; write [server]"),
         ("limits = 1\n", "limits is not a table; write [limits]"),

@@ -130,6 +130,12 @@ def serve(
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="debug|info|warning|error", help="  [default: info]")
     ] = None,
+    access_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--access-log", metavar="F", help="A JSON line for each request goes here; - is standard error."
+        ),
+    ] = None,
 ) -> None:
     """Run the server.
 
@@ -155,6 +161,7 @@ def serve(
         "tls_key": tls_key,
         "manage": manage,
         "log_level": log_level,
+        "access_log": access_log,
     }
     settings = serving.settings(overrides, config)
     show = sys.stderr.isatty() or os.environ.get("PENSTOCK_HINTS") == "1"

@@ -14,6 +14,7 @@ import structlog
 
 from penstock.errors import ApiError
 from penstock.http import records
+from penstock.http.access_log import AccessLog
 from penstock.http.call import Access, Call, Handler, Reply, Route, to_json
 from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
@@ -35,6 +36,7 @@ HOT: tuple[tuple[str, str, HotOperation], ...] = (
     ("GET", "/v2/{project_id}/cursors", records.get_cursor),
 )
 
+_HOT_PATHS: dict[HotOperation | None, str] = {operation: path for _, path, operation in HOT}
 _DECLARED_SIZE = {"lz4": b"x-dis-lz4-content-length", "zstd": b"x-dis-zstd-content-length"}
 _log = structlog.get_logger("penstock.http")
 
@@ -50,6 +52,10 @@ class Application:
         table += [(route.method, route.path, route) for route in routes]
         self._router: Router[HotOperation | Route] = Router(table)
         self._windows: dict[str, RateWindow] = {}
+        settings = context.settings
+        self._access_log = (
+            AccessLog(settings.access_log, fields=settings.access_log_fields) if settings.access_log else None
+        )
         self._request_prefix = secrets.token_hex(8)
         self._request_number = itertools.count(1)
 
@@ -67,6 +73,43 @@ class Application:
     async def respond(self, sent: SentRequest, scheme: str) -> Response:
         """The reply to a request that has arrived whole. Never raises but for cancellation."""
         request_id = self._request_id()
+        if self._access_log is None:
+            return await self._respond(sent, scheme, request_id)
+        return await self._respond_and_note(self._access_log, sent, scheme, request_id)
+
+    async def _respond_and_note(
+        self, log: AccessLog, sent: SentRequest, scheme: str, request_id: str
+    ) -> Response:
+        clock = self.context.clock
+        try:
+            handler = self._router.match(sent.method, sent.path).handler
+        except ApiError:
+            if self._forward is not None:  # who answers it notes it
+                return await self._respond(sent, scheme, request_id)
+            handler = None
+        size, names = len(sent.body), log.names(sent, self._readable(sent))
+        began = clock.monotonic()
+        response = await self._respond(sent, scheme, request_id)
+        log.write(
+            sent,
+            response,
+            route=handler.path if isinstance(handler, Route) else _HOT_PATHS.get(handler, ""),
+            request_id=request_id,
+            now_ms=clock.now_ms(),
+            seconds=clock.monotonic() - began,
+            bytes_in=size,
+            names=names,
+        )
+        return response
+
+    def _readable(self, sent: SentRequest) -> bytes:
+        """The body as far as it can be read: nothing for one that cannot be inflated."""
+        try:
+            return self._inflate(sent)
+        except ApiError:
+            return b""
+
+    async def _respond(self, sent: SentRequest, scheme: str, request_id: str) -> Response:
         try:
             try:
                 match = self._router.match(sent.method, sent.path)
