@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -161,9 +161,8 @@ class Application:
             project_id = self._project(principal, match)
             self._throttle(project_id)
             if route.action:
-                context.access.check(
-                    principal, project_id, route.action, _stream_named(context, project_id, match)
-                )
+                for stream in _streams_named(context, project_id, sent, match):
+                    context.access.check(principal, project_id, route.action, stream)
         call = Call(
             context=context,
             sent=sent,
@@ -239,10 +238,16 @@ class Application:
         await send({"type": "http.response.body", "body": body})
 
 
-def _stream_named(context: Context, project_id: str, match: Match[Any]) -> Stream | None:
-    """The stream a path names, whose enterprise project decides what is allowed; None when there is none."""
-    name = match.params.get("stream_name") or match.params.get("stream_id")
-    return context.directory.find(project_id, name) if name else None
+def _streams_named(
+    context: Context, project_id: str, sent: SentRequest, match: Match[Any]
+) -> Sequence[Stream | None]:
+    """The streams that path and query name, whose enterprise projects and policies decide what is allowed: all of them, for
+    it is the handler's to choose. [None] when there is none."""
+    names = {match.params.get("stream_name"), match.params.get("stream_id")}
+    if sent.query:
+        names.add(parse_query(sent.query).get("stream_id"))
+    found = [context.directory.find(project_id, name) for name in names if name]
+    return [stream for stream in found if stream is not None] or [None]
 
 
 def too_large(limit: int) -> ApiError:

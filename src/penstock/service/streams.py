@@ -21,6 +21,7 @@ from penstock.model.streams import (
     DataType,
     Partition,
     PartitionStatus,
+    Right,
     Stream,
     StreamStatus,
     StreamType,
@@ -95,10 +96,19 @@ async def describe_stream(
 ) -> DescribeStreamReply:
     """5.1.4. The stream and its partitions with numbers greater than the one in `start_partition_id`.
 
-    404 with DIS.4301 (missing), DIS.4201 (no partition id).
+    404 with DIS.4301 (missing), DIS.4116 (listing a stream by its id is describing it), DIS.4201 (no partition id).
     """
     first = validation.partition_number(start_partition_id) + 1 if start_partition_id else 0
-    stream = find_stream(context, project_id, stream_name, stream_id)
+    # An id may be that of a stream of another account, in the path too: the Kafka adapter puts it there.
+    stream = context.access.find_stream(
+        principal,
+        project_id,
+        "" if stream_id else stream_name,
+        stream_id or stream_name,
+        Right.INFO,
+        "dis:streams:get",
+        status=404,
+    )
     page = stream.partitions[first : first + limit_partitions]
     csv = stream.csv_delimiter
     return DescribeStreamReply(
