@@ -62,6 +62,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     list_partitions_max: int = 1000
     list_partitions_default: int = 100
 
+    # Apps and checkpoints (5.2.1, 5.2.2, 5.2.5, 5.3.1)
+    app_name_length: int = 200
+    apps_per_project: int = 1000
+    list_apps_max: int = 100
+    list_apps_default: int = 10
+    consuming_partitions_max: int = 1000
+    consuming_partitions_default: int = 100
+    checkpoint_metadata_length: int = 1000
+
     # Records (5.4.1; decoded data, partition keys not counted)
     record_bytes: int = MIB
     request_bytes: int = 5 * MIB
@@ -110,6 +119,7 @@ PROFILES: dict[str, Limits] = {
         partitions_common=UNLIMITED,
         partitions_advanced=UNLIMITED,
         streams_per_project=UNLIMITED,
+        apps_per_project=UNLIMITED,
         request_bytes=64 * MIB,
         records_per_request=100_000,
         body_token_bytes=64 * MIB,

@@ -43,6 +43,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.memory import settle_allocator
 from penstock.service.access import Access
+from penstock.service.app_directory import Apps
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.lifecycle import settle
@@ -169,6 +170,8 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             catalog, sealer, clock, limits, auth=settings.auth, region=settings.region
         )
         directory = await Directory.open(catalog)
+        apps = await Apps.open(catalog)
+        directory.on_change(apps.stream_changed)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         cursor_key = await kept_secret(catalog, sealer, "cursor-key")
         access = Access(identity, directory)
@@ -183,6 +186,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             directory=directory,
             records=Records(partitions, directory, access, limits, clock, cursor_key),
             access=access,
+            apps=apps,
         )
         await reconcile(context)
         yield _Parts(context, partitions, cursor_key)

@@ -211,6 +211,9 @@ class Catalog(Protocol):
     async def count(self, table: Table[Any], **where: Value) -> int:
         """How many rows have these values."""
 
+    async def distinct(self, table: Table[Any], *columns: str) -> list[tuple[Value, ...]]:
+        """What rows have in these columns, each combination once, those of damaged rows too."""
+
     async def check(self) -> list[str]:
         """What is wrong with the stored data, one sentence each (for `penstock doctor` and health)."""
 

@@ -381,6 +381,11 @@ class SqliteCatalog:
     async def count(self, table: Table[Any], **where: Value) -> int:
         return await self._call(lambda c: _count(c, table, where))
 
+    async def distinct(self, table: Table[Any], *columns: str) -> list[tuple[Value, ...]]:
+        names = ", ".join(_column(table, column) for column in columns)
+        query = f"SELECT DISTINCT {names} FROM {table.name}"  # noqa: S608
+        return await self._call(lambda c: c.execute(query).fetchall())
+
     # The whole
 
     async def check(self) -> list[str]:

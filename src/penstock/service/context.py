@@ -13,6 +13,8 @@ from penstock.iam.base import Authenticator
 from penstock.limits import Limits
 from penstock.log.base import RecordLog
 from penstock.service.access import Access
+from penstock.service.app_directory import Apps
+from penstock.service.checkpoint_commits import Commits
 from penstock.service.events import Events
 from penstock.service.traffic import Traffic
 
@@ -37,6 +39,8 @@ class Context(msgspec.Struct, kw_only=True):
     access: Access = msgspec.field(default_factory=Access)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     events: Events = msgspec.field(default_factory=Events)
+    apps: Apps = msgspec.field(default_factory=Apps)
+    commits: Commits = msgspec.field(default_factory=Commits)
 
     def __post_init__(self) -> None:
         if self.access.directory is None:
