@@ -56,6 +56,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     streams_per_project: int = 1000
     partitions_per_stream: int = 1000
 
+    # Scaling (5.1.5; frequencies of the manual, per stream)
+    scale_ups_automatic_per_hour: int = 10
+    scale_ups_manual_per_hour: int = 10
+    scale_downs_per_hour: int = 1
+    scalings_kept: int = 1000
+    scalings_shown: int = 100
+    list_scalings_max: int = 100
+    list_scalings_default: int = 10
+
     # Pages (5.1.2 table 5-8, 5.1.4 table 5-17)
     list_streams_max: int = 100
     list_streams_default: int = 10
@@ -100,10 +109,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     # Identity (3.2)
     token_seconds: int = 24 * 3600
-    tokens_per_user: int = 10_000
+    revoked_tokens_per_user: int = 10_000
     access_keys_per_user: int = 2
     signature_skew_seconds: int = 15 * 60
     failures_per_minute: int = 20
+
+    # Users, groups and policies (chapter 6; the numbers are ours but for the sizes of a policy)
+    accounts: int = 1000
+    users_per_account: int = 1000
+    groups_per_account: int = 200
+    groups_per_user: int = 20
+    projects_per_account: int = 200
+    policies_per_account: int = 200
+    policy_bytes: int = 6144
+    statements_per_policy: int = 8
+    actions_per_statement: int = 100
+    grants_per_subject: int = 500
+    password_length_min: int = 6
+    list_iam_max: int = 1000
 
     # Rates (DIS.4303 per partition, DIS.4305 per project and second)
     common: PartitionRate = PartitionRate(write_bytes=MIB, write_records=1000, read_bytes=2 * MIB)
@@ -120,6 +143,9 @@ PROFILES: dict[str, Limits] = {
         partitions_advanced=UNLIMITED,
         streams_per_project=UNLIMITED,
         apps_per_project=UNLIMITED,
+        scale_ups_automatic_per_hour=UNLIMITED,
+        scale_ups_manual_per_hour=UNLIMITED,
+        scale_downs_per_hour=UNLIMITED,
         request_bytes=64 * MIB,
         records_per_request=100_000,
         body_token_bytes=64 * MIB,

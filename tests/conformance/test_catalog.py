@@ -17,11 +17,14 @@ from penstock.catalog.base import (
     Damaged,
     Domain,
     Exists,
+    Insert,
     Project,
     QuotaExceeded,
     StreamQuota,
     User,
 )
+from penstock.catalog.tables.scaling import SCALINGS
+from penstock.model.scaling import Scaling
 from penstock.model.streams import PartitionStatus, Stream, StreamStatus, StreamType, Tag
 
 STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteStore}
@@ -100,6 +103,21 @@ class TestStreams:
         assert await catalog.stream_by_name("p1", "s1") == changed
         assert await catalog.count_partitions("p1", StreamType.COMMON) == 7
         assert await catalog.stream_by_name("p1", "s2") == a_stream("s2")
+
+    async def test_a_new_state_within_the_quota_only(self, catalog: Catalog) -> None:
+        """What is changed with it stays as it was, too."""
+        await fill(catalog, a_stream(), a_stream("s2"), a_stream("s3", stream_type=StreamType.ADVANCED))
+        larger = a_stream(partitions=5)
+        logged = Scaling(stream_id=larger.stream_id, number=1, occurred_ms=1, source=2, target=5)
+        with pytest.raises(QuotaExceeded):
+            await catalog.replace_stream(larger, Insert(SCALINGS, logged), partition_quota=6)
+        assert await catalog.stream_by_name("p1", "s1") == a_stream()
+        assert await catalog.count(SCALINGS) == 0
+        await catalog.replace_stream(larger, Insert(SCALINGS, logged), partition_quota=7)
+        assert await catalog.count_partitions("p1", StreamType.COMMON) == 7
+        assert await catalog.select(SCALINGS, {"stream_id": larger.stream_id}) == [logged]
+        await catalog.remove_stream(larger.stream_id)
+        assert await catalog.count(SCALINGS) == 0
 
     async def test_replacing_what_is_not_there_is_an_error(self, catalog: Catalog) -> None:
         with pytest.raises(CatalogError):

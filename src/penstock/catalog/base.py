@@ -134,8 +134,10 @@ class Catalog(Protocol):
     async def insert_stream(self, stream: Stream, quota: StreamQuota) -> None:
         """Raises Exists when project and name are taken (by a stream of any status), QuotaExceeded."""
 
-    async def replace_stream(self, stream: Stream) -> None:
-        """Write a new state of a stream that exists (by `stream_id`). Raises CatalogError when there is none."""
+    async def replace_stream(self, stream: Stream, *also: Change, partition_quota: int | None = None) -> None:
+        """Write a new state of a stream that exists (by `stream_id`), and with it what is `also` to change. Raises
+        CatalogError when there is none, QuotaExceeded when its project would have more than `partition_quota` ACTIVE
+        partitions of its type."""
 
     async def remove_stream(self, stream_id: str) -> None:
         """Forget a stream; no error when there is none."""

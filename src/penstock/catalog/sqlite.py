@@ -257,17 +257,18 @@ class SqliteCatalog:
             ).fetchone()[0]
             if streams > quota.streams:
                 raise QuotaExceeded(f"project {stream.project_id} has {quota.streams} streams already")
-            most = quota.partitions.get(stream.stream_type)
-            used = _active_partitions(connection, stream.project_id, stream.stream_type)
-            if most is not None and used > most:
-                raise QuotaExceeded(
-                    f"project {stream.project_id} would have {used} {stream.stream_type} partitions, more than {most}"
-                )
+            _check_partitions(connection, stream, quota.partitions.get(stream.stream_type))
 
         await self._write(work)
 
-    async def replace_stream(self, stream: Stream) -> None:
-        await self._write(lambda c: _replace(c, rows.STREAMS, stream))
+    async def replace_stream(self, stream: Stream, *also: Change, partition_quota: int | None = None) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            _replace(connection, rows.STREAMS, stream)
+            _check_partitions(connection, stream, partition_quota)
+            for change in also:
+                _apply(connection, change)
+
+        await self._write(work)
 
     async def remove_stream(self, stream_id: str) -> None:
         await self.apply(Remove(rows.STREAMS, {"stream_id": stream_id}))
@@ -508,6 +509,16 @@ def _active_partitions(connection: sqlite3.Connection, project_id: str, stream_t
         "WHERE project_id = ? AND stream_type = ? AND status <> ?"
     )
     return int(connection.execute(query, (project_id, stream_type, StreamStatus.TERMINATING)).fetchone()[0])
+
+
+def _check_partitions(connection: sqlite3.Connection, stream: Stream, most: int | None) -> None:
+    if most is None:
+        return
+    used = _active_partitions(connection, stream.project_id, stream.stream_type)
+    if used > most:
+        raise QuotaExceeded(
+            f"project {stream.project_id} would have {used} {stream.stream_type} partitions, more than {most}"
+        )
 
 
 def _decode(

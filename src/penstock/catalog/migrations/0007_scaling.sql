@@ -1,11 +1,9 @@
--- Every change of a stream's partition count (5.1.5), and why.
+-- Every change of a stream's partition count (5.1.5), counted from 1. They go with their stream.
 
 CREATE TABLE scalings (
-    scaling_id TEXT PRIMARY KEY,
     stream_id TEXT NOT NULL REFERENCES streams (stream_id) ON DELETE CASCADE,
-    occurred_ms BIGINT NOT NULL,
+    number BIGINT NOT NULL,
     document TEXT NOT NULL,
-    checksum BIGINT NOT NULL
+    checksum BIGINT NOT NULL,
+    PRIMARY KEY (stream_id, number)
 );
-
-CREATE INDEX scalings_by_stream ON scalings (stream_id, occurred_ms);

@@ -5,5 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.catalog.table import Table
+from penstock.model.scaling import Scaling
 
-TABLES: tuple[Table[Any], ...] = ()
+SCALINGS: Table[Scaling] = Table(
+    "scalings", Scaling, ("stream_id", "number"), lambda s: (s.stream_id, s.number), keys=2
+)
+
+TABLES: tuple[Table[Any], ...] = (SCALINGS,)
