@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from penstock.catalog.base import AccessKey, Catalog, Domain, Exists, Project, QuotaExceeded, User
+from penstock.catalog.base import (
+    AccessKey,
+    Catalog,
+    Change,
+    Domain,
+    Exists,
+    Insert,
+    Missing,
+    Project,
+    QuotaExceeded,
+    Remove,
+    Replace,
+    User,
+)
+from penstock.catalog.rows import ACCESS_KEYS, DOMAINS, PROJECTS, USERS
+from penstock.catalog.table import Table, Value
 from penstock.clock import SteppedClock
 from penstock.iam.identity import Identity
 from penstock.iam.sealing import Sealer
@@ -15,14 +31,11 @@ PASSWORD = "correct horse, battery"
 
 
 class MemoryCatalog:
-    """The identity half of catalog.base.Catalog. `crash_after` makes the n-th write from now raise Crash after it
-    is done (0: before anything is written)."""
+    """What identity uses of catalog.base.Catalog. `writes_left` n makes the n-th write from now raise Crash (0: the next) before
+    anything is written."""
 
     def __init__(self) -> None:
-        self._domains: list[Domain] = []
-        self._users: list[User] = []
-        self._projects: list[Project] = []
-        self._keys: list[AccessKey] = []
+        self._rows: dict[str, dict[tuple[Value, ...], Any]] = {}
         self._secrets: dict[str, bytes] = {}
         self.writes_left: int | None = None
 
@@ -32,55 +45,69 @@ class MemoryCatalog:
                 raise Crash
             self.writes_left -= 1
 
-    async def insert_domain(self, domain: Domain) -> None:
+    async def apply(self, *changes: Change) -> int:
         self._writing()
-        if any(domain.domain_id == row.domain_id or domain.name == row.name for row in self._domains):
-            raise Exists(domain.name)
-        self._domains.append(domain)
+        before = {name: dict(rows) for name, rows in self._rows.items()}
+        try:
+            return [self._apply(change) for change in changes][-1]
+        except BaseException:
+            self._rows = before
+            raise
 
-    async def insert_user(self, user: User) -> None:
-        self._writing()
-        if any((user.domain_id, user.name) == (row.domain_id, row.name) for row in self._users):
-            raise Exists(user.name)
-        self._users.append(user)
+    def _apply(self, change: Change) -> int:
+        table = change.table
+        rows = self._rows.setdefault(table.name, {})
+        if isinstance(change, Remove):
+            gone = [key for key, row in rows.items() if _has(table, row, change.where)]
+            for key in gone:
+                del rows[key]
+            return len(gone)
+        values = table.values(change.value)
+        key = values[: table.keys]
+        if isinstance(change, Insert) and key in rows:
+            raise Exists(str(key))
+        if isinstance(change, Replace) and key not in rows:
+            raise Missing(str(key))
+        named = [c for c in ("domain_id", "name") if c in table.columns and "name" in table.columns]
+        same: dict[str, Value] = {column: values[table.columns.index(column)] for column in named}
+        if same and any(_has(table, row, same) for other, row in rows.items() if other != key):
+            raise Exists(str(same))
+        new = key not in rows
+        rows[key] = change.value
+        if new and not isinstance(change, Replace):
+            for quota in change.quotas:
+                if sum(_has(table, row, quota.where) for row in rows.values()) > quota.most:
+                    raise QuotaExceeded(table.name)
+        return 1
 
-    async def insert_project(self, project: Project) -> None:
-        self._writing()
-        for row in self._projects:
-            if project.project_id == row.project_id:
-                raise Exists(project.project_id)
-            if (project.domain_id, project.name) == (row.domain_id, row.name):
-                raise Exists(project.name)
-        self._projects.append(project)
-
-    async def insert_access_key(self, key: AccessKey, per_user: int) -> None:
-        self._writing()
-        if any(key.access_key == row.access_key for row in self._keys):
-            raise Exists(key.access_key)
-        if sum(key.user_id == row.user_id for row in self._keys) >= per_user:
-            raise QuotaExceeded
-        self._keys.append(key)
+    async def select(self, table: Table[Any], **_: object) -> list[Any]:
+        return [row for _key, row in sorted(self._rows.get(table.name, {}).items())]
 
     def replace_user(self, user: User) -> None:
         """Not of the interface: what another process did to a user."""
-        self._users = [user if row.user_id == user.user_id else row for row in self._users]
+        self._apply(Replace(USERS, user))
 
     async def domains(self) -> list[Domain]:
-        return list(self._domains)
+        return await self.select(DOMAINS)
 
     async def users(self) -> list[User]:
-        return list(self._users)
+        return await self.select(USERS)
 
     async def projects(self) -> list[Project]:
-        return list(self._projects)
+        return await self.select(PROJECTS)
 
     async def access_keys(self) -> list[AccessKey]:
-        return list(self._keys)
+        return await self.select(ACCESS_KEYS)
 
     async def secret(self, name: str, make: bytes) -> bytes:
         if name not in self._secrets:
             self._writing()
         return self._secrets.setdefault(name, make)
+
+
+def _has(table: Table[Any], row: Any, where: Mapping[str, Value]) -> bool:
+    values = dict(zip(table.columns, table.values(row), strict=True))
+    return all(values[name] == value for name, value in where.items())
 
 
 class Crash(Exception):

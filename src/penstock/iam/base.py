@@ -22,6 +22,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     project_id: str | None = None
     project_name: str | None = None
     signed: bool = False
+    assumed: str = ""
+    """Whose grants count instead of the user's and the user's groups', as Grant.subject names it (`agency:ID`)."""
     owner: bool = False
     """An account's own user, who may do everything in it (chapter 6: "An account has all of the permissions")."""
 

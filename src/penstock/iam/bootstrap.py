@@ -22,11 +22,11 @@ from penstock.clock import Clock
 from penstock.config import ConfigError
 from penstock.credentials import COLUMNS, FILE
 from penstock.errors import ApiError
-from penstock.iam.identity import (
+from penstock.iam.identity import Identity
+from penstock.iam.names import (
     ACCESS_KEY,
     PROJECT_ID,
     SECRET_KEY,
-    Identity,
     check_name,
     check_text,
     new_access_key,

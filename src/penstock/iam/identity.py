@@ -1,34 +1,48 @@
-"""The embedded IAM: accounts, users, projects and access keys in memory, read from the catalog.
+"""What a token, a password or a key stands for, and what its user may do. Answers from memory: it is on the hot path.
 
-Owns who exists and what a token or key stands for; knows no HTTP. Reads are answered from memory (authentication is
-on the hot path), writes go to the catalog first. `refresh` picks up what another process wrote.
+Owns tokens, password checks, signing keys and decisions about actions; who exists is `store`'s, what policies mean is
+`policies`'. Knows no HTTP.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
-import string
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from penstock.catalog.base import AccessKey, Catalog, Domain, Project, User
+from penstock.catalog.tables.iam import RevokedToken
 from penstock.clock import Clock
-from penstock.errors import ApiError, invalid
+from penstock.errors import ApiError, invalid, malformed
+from penstock.iam import roles
+from penstock.iam.actions import supports_enterprise
 from penstock.iam.base import Principal
 from penstock.iam.failures import Failures
-from penstock.iam.passwords import Passwords
-from penstock.iam.refused import Refused
+from penstock.iam.names import (
+    ACCESS_KEY,
+    PROJECT_ID,
+    SECRET_KEY,
+    check_name,
+    check_project_id,
+    check_text,
+    new_access_key,
+    new_id,
+    new_secret_key,
+)
+from penstock.iam.passwords import PASSWORD_BYTES, Passwords
+from penstock.iam.policies import Policy, decide, read_stored
+from penstock.iam.refused import Failed, Refused
 from penstock.iam.sealing import Sealer, kept_secret
+from penstock.iam.store import Store
 from penstock.iam.tokens import Claims, Tokens, check_time
 from penstock.limits import Limits
 
-PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-ACCESS_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
-SECRET_KEY = re.compile(r"[!-~]{1,256}")
-NAME_LENGTH = 64
+ANY_ENTERPRISE = "*"
+"""For `allows`: in whichever enterprise project, when what it is about is not known yet."""
 
 _TOKEN_CACHE = 4096
+_DECISION_CACHE = 65_536
 _TOKEN_KEY = "token-key"  # noqa: S105 the name it has in the catalog, not the key
 
 
@@ -65,16 +79,18 @@ class Identity:
         self.region = region
         self.auth = auth
         """False with `--auth off`: everybody is the first user, any project exists."""
-        self.failures = Failures(clock, limits.failures_per_minute)
-        self._catalog = catalog
+        self.store = Store(catalog, limits)
+        self.failures: Failures | None = Failures(clock, limits.failures_per_minute)
+        """None: failures are counted elsewhere (see `refuse`)."""
         self._sealer = sealer
         self._tokens = tokens
         self._passwords = Passwords()
-        self._domains: dict[str, Domain] = {}
-        self._users: dict[str, User] = {}
-        self._projects: dict[str, Project] = {}
-        self._keys: dict[str, SigningKey] = {}
+        # All derived from the store, forgotten when it changes.
+        self._signing: dict[str, SigningKey] = {}
         self._believed: dict[bytes, tuple[Claims, Principal]] = {}
+        self._decisions: dict[tuple[str, str | None, str, str | None, str], bool] = {}
+        self._compiled: dict[str, Policy] = {}
+        self.store.on_change(self._forget)
 
     @classmethod
     async def open(
@@ -92,32 +108,32 @@ class Identity:
         tokens = Tokens(await kept_secret(catalog, sealer, _TOKEN_KEY))
         identity = cls(catalog, sealer, clock, limits, tokens, auth=auth, region=region)
         await identity.refresh()
+        for key in identity.store.keys.values():
+            sealer.unseal(key.sealed_secret, key_purpose(key.access_key))
         return identity
 
     async def refresh(self) -> None:
         """Read everything again from the catalog."""
-        domains = {domain.domain_id: domain for domain in await self._catalog.domains()}
-        users = {user.user_id: user for user in await self._catalog.users()}
-        projects = {project.project_id: project for project in await self._catalog.projects()}
-        rows = await self._catalog.access_keys()
-        # No await from here: requests see the old state or the new one.
-        self._domains, self._users, self._projects = domains, users, projects
-        self._keys = {}
-        self._believed.clear()
-        for row in rows:
-            self._add_key(row, self._sealer.unseal(row.sealed_secret, key_purpose(row.access_key)))
+        await self.store.refresh()
 
-    # Who exists
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change of anything here."""
+        self.store.on_change(callback)
+
+    def _forget(self) -> None:
+        self._signing.clear()
+        self._believed.clear()
+        self._decisions.clear()
+        self._compiled.clear()
+
+    # Who exists -----------------------------------------------------------------------------------------------------
 
     def domain(self, *, domain_id: str | None = None, name: str | None = None) -> Domain | None:
         """An account by id or name."""
-        if domain_id:
-            found = self._domains.get(domain_id)
-            return found if found is not None and name in (None, "", found.name) else None
-        return next((domain for domain in self._domains.values() if name and domain.name == name), None)
+        return self.store.domain(domain_id=domain_id, name=name)
 
     def domain_of(self, user: User) -> Domain:
-        return self._domains[user.domain_id]
+        return self.store.domains[user.domain_id]
 
     def user(
         self,
@@ -129,16 +145,20 @@ class Identity:
     ) -> User | None:
         """A user by id, or by name within an account named by id or name."""
         if user_id:
-            return self._users.get(user_id)
+            return self.store.users.get(user_id)
         domain = self.domain(domain_id=domain_id, name=domain_name)
         if domain is None or not name:
             return None
-        mine = (user for user in self._users.values() if user.domain_id == domain.domain_id)
-        return next((user for user in mine if user.name == name), None)
+        return self.store.user_named(domain.domain_id, name)
 
     def first_user(self) -> User:
-        """Who everybody is with `--auth off`: the user made at first start."""
-        return next(iter(self._users.values()))
+        """Who everybody is with `--auth off`: the owner of an account."""
+        users = self.store.users.values()
+        return next((user for user in users if self.is_owner(user)), None) or next(iter(users))
+
+    def is_owner(self, user: User) -> bool:
+        """Whether a user may do everything in the account."""
+        return self.domain_of(user).owner_id == user.user_id
 
     def project(
         self, domain_id: str, *, project_id: str | None = None, name: str | None = None
@@ -154,12 +174,12 @@ class Identity:
 
     def projects_of(self, domain_id: str) -> list[Project]:
         """All projects of an account."""
-        return [project for project in self._projects.values() if project.domain_id == domain_id]
+        return self.store.projects_of(domain_id)
 
     def owns(self, domain_id: str, project_id: str) -> bool:
-        """Whether a project is one of an account's."""
-        project = self._projects.get(project_id)
-        return project is not None and project.domain_id == domain_id
+        """Whether a project is one of an account's, and enabled."""
+        project = self.store.projects.get(project_id)
+        return project is not None and project.domain_id == domain_id and project.enabled
 
     def principal(self, user: User, project: Project | None = None, *, signed: bool = False) -> Principal:
         """`user` as the rest of the server sees it."""
@@ -167,41 +187,133 @@ class Identity:
             user_id=user.user_id,
             user_name=user.name,
             domain_id=user.domain_id,
-            domain_name=self._domains[user.domain_id].name,
+            domain_name=self.domain_of(user).name,
             project_id=project.project_id if project else None,
             project_name=project.name if project else None,
             signed=signed,
-            owner=True,
+            owner=self.is_owner(user),
         )
 
+    # What users may do ----------------------------------------------------------------------------------------------
+
     def allows(
-        self, principal: Principal, project_id: str, action: str, enterprise_project: str | None
+        self,
+        principal: Principal,
+        project_id: str | None,
+        action: str,
+        enterprise_project: str | None = None,
+        resource: str = "",
     ) -> bool:
-        """Whether groups and policies allow a user an action in a project; `enterprise_project` is that of the stream
-        it is about, None when it is about no stream."""
-        return principal.owner
+        """Whether groups and policies allow a principal an action: in a project, or with None in the account.
+        `enterprise_project` is that of the stream it is about, None when it is about no stream; `resource` an agency's URI."""
+        if principal.owner:
+            return True
+        if enterprise_project is not None and not supports_enterprise(action):
+            enterprise_project = None
+        key = (principal.assumed or principal.user_id, project_id, action, enterprise_project, resource)
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self._decide(principal, project_id, action, enterprise_project, resource)
+            if len(self._decisions) >= _DECISION_CACHE:
+                self._decisions.clear()
+            self._decisions[key] = decision
+        return decision
+
+    def _decide(
+        self,
+        principal: Principal,
+        project_id: str | None,
+        action: str,
+        enterprise_project: str | None,
+        resource: str,
+    ) -> bool:
+        project = self.store.projects.get(project_id or "")
+        attributes = {
+            "g:UserId": principal.user_id,
+            "g:UserName": principal.user_name,
+            "g:DomainId": principal.domain_id,
+            "g:DomainName": principal.domain_name,
+            "g:ProjectName": project.name if project else "",
+        }
+        here, enterprise = self._granted(principal, project_id)
+        verdict = decide(here, action, attributes, resource)
+        if enterprise_project is None or verdict is False:
+            return bool(verdict)
+        if enterprise_project != ANY_ENTERPRISE:
+            return bool(
+                decide([*here, *enterprise.get(enterprise_project, ())], action, attributes, resource)
+            )
+        return bool(verdict) or any(
+            decide(policies, action, attributes, resource) for policies in enterprise.values()
+        )
+
+    def _granted(
+        self, principal: Principal, project_id: str | None
+    ) -> tuple[list[Policy], dict[str, list[Policy]]]:
+        """Policies granted in the project (or the account), and those granted in each enterprise project."""
+        place = f"domain:{principal.domain_id}" if project_id is None else f"project:{project_id}"
+        scopes = {place, f"inherited:{principal.domain_id}"}
+        here: list[Policy] = []
+        enterprise: dict[str, list[Policy]] = {}
+        subjects = [principal.assumed] if principal.assumed else self.store.subjects(principal.user_id)
+        for subject in subjects:
+            for grant in self.store.grants(subject):
+                kind, _, name = grant.scope.partition(":")
+                if grant.scope in scopes:
+                    here.append(self.policy(grant.policy_id))
+                elif kind == "enterprise":
+                    enterprise.setdefault(name, []).append(self.policy(grant.policy_id))
+        return here, enterprise
+
+    def policy(self, policy_id: str) -> Policy:
+        """A policy ready to be asked, system-defined or custom; one that is gone says nothing."""
+        known = self._compiled.get(policy_id)
+        if known is None:
+            system, custom = roles.BY_ID.get(policy_id), self.store.policies.get(policy_id)
+            known = system.policy if system else read_stored(custom.text) if custom else ()
+            self._compiled[policy_id] = known
+        return known
+
+    # Passwords, keys and tokens -------------------------------------------------------------------------------------
 
     def signing_key(self, access_key: str) -> SigningKey | None:
         """An enabled access key of an enabled user."""
-        return self._keys.get(access_key)
-
-    # Passwords and tokens
+        known = self._signing.get(access_key)
+        if known is None:
+            row = self.store.keys.get(access_key)
+            user = self.store.users.get(row.user_id) if row else None
+            if row is None or user is None or not row.enabled or not user.enabled:
+                return None
+            secret = self._sealer.unseal(row.sealed_secret, key_purpose(access_key))
+            known = self._signing[access_key] = SigningKey(secret, self.principal(user, signed=True))
+        return known
 
     async def login(self, peer: str, user: User | None, who: str, password: str) -> User:
         """Check a password. `who` is what the client called the user: failures count under it and the address.
         The work is the same when there is no such user. Raises ApiError APIGW.0301, DIS.4309, APIGW.0203."""
         if not self.auth:
             return self.first_user()
-        known = user is not None and user.enabled
-        right = await self._passwords.verify(user.password_hash if known and user else None, password)
-        if not right or user is None:
+        if user is None or not await self.verify(user, password):
+            if user is None:
+                await self._passwords.verify(None, password)
             self.refuse(peer, "login:" + who, Refused("the user name, domain or password is wrong"))
-        return user
+        return self.store.users[user.user_id]
+
+    async def verify(self, user: User, password: str) -> bool:
+        """Whether `password` is an enabled user's. Raises ApiError APIGW.0203 when too many are being checked."""
+        stored = user.password_hash if user.enabled else ""
+        right = await self._passwords.verify(stored or None, password)
+        # It takes a while: what changed meanwhile counts.
+        now = self.store.users.get(user.user_id)
+        return right and now is not None and now.enabled and now.password_hash == stored
 
     def refuse(self, peer: str, key: str, refused: Refused) -> NoReturn:
-        """Raise what a client is told: APIGW.0301, or DIS.4309 after too many failures of `peer` with `key`."""
+        """Raise what a client is told: APIGW.0301, or DIS.4309 after too many failures of `peer` with `key`. Where failures are
+        counted elsewhere, `Failed`, for somebody who can ask."""
         digest = hashlib.blake2s(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-        if refused.counts and self.failures.record(peer, digest):
+        if refused.counts and self.failures is None:
+            raise Failed(refused, peer, digest) from refused
+        if refused.counts and self.failures is not None and self.failures.record(peer, digest):
             raise ApiError("DIS.4309") from refused
         raise ApiError("APIGW.0301", f"[{refused.reason}]") from refused
 
@@ -213,9 +325,10 @@ class Identity:
         project: Project | None = None,
         domain_scope: bool = False,
         expires_ms: int | None = None,
+        chain: str = "",
     ) -> Issued:
         """A token of `user`: for a project, for the account, or for neither. `expires_ms` caps its life (a token
-        made from a token does not outlive it)."""
+        made from a token does not outlive it); `chain` is the audit id of the first token it comes from."""
         now = self.clock.now_ms()
         ends = now + self.limits.token_seconds * 1000
         claims = Claims(
@@ -227,6 +340,8 @@ class Identity:
             issued_ms=now,
             expires_ms=ends if expires_ms is None else min(ends, expires_ms),
             audit_id=secrets.token_urlsafe(12),
+            epoch=user.epoch,
+            chain=chain,
         )
         return Issued(self._tokens.write(claims), claims)
 
@@ -240,53 +355,74 @@ class Identity:
                 check_time(claims, now_ms=now, skew_seconds=skew)
             return believed
         claims = self._tokens.read(token, now_ms=now, skew_seconds=skew)
-        user = self._users.get(claims.user_id)
-        if user is None or not user.enabled or user.domain_id != claims.domain_id:
-            raise Refused("the user of X-Auth-Token is gone or disabled", counts=False)
-        project = None
-        if claims.project_id is not None:
-            project = self.project(claims.domain_id, project_id=claims.project_id)
-            if project is None:
-                raise Refused("the project of X-Auth-Token is gone", counts=False)
-        believed = claims, self.principal(user, project)
+        believed = claims, self._believe(claims)
         if len(self._believed) >= _TOKEN_CACHE:
             del self._believed[next(iter(self._believed))]
         self._believed[token] = believed
         return believed
 
-    # Changes
+    def _believe(self, claims: Claims) -> Principal:
+        """Who a genuine token stands for. Raises Refused when it holds no more."""
+        user = self.store.users.get(claims.user_id)
+        if user is None or not user.enabled or user.domain_id != claims.domain_id:
+            raise Refused("the user of X-Auth-Token is gone or disabled", counts=False)
+        if claims.epoch != user.epoch:
+            raise Refused("X-Auth-Token was made before the user's password or state changed", counts=False)
+        if claims.audit_id in self.store.revoked or claims.chain in self.store.revoked:
+            raise Refused("X-Auth-Token was revoked", counts=False)
+        project = None
+        if claims.project_id is not None:
+            project = self.project(claims.domain_id, project_id=claims.project_id)
+            if project is None or not project.enabled:
+                raise Refused("the project of X-Auth-Token is gone or disabled", counts=False)
+        return self.principal(user, project)
+
+    async def revoke(self, claims: Claims) -> None:
+        """End a token, and those made from it."""
+        token = RevokedToken(claims.audit_id, claims.user_id, claims.expires_ms)
+        await self.store.revoke(token, self.clock.now_ms())
+
+    # Changes --------------------------------------------------------------------------------------------------------
 
     async def add_domain(self, name: str, domain_id: str | None = None) -> Domain:
-        """A new account. Raises ApiError DIS.4200 for a bad name, catalog.Exists for one taken."""
-        domain = Domain(domain_id=domain_id or secrets.token_hex(16), name=check_name("name", name))
-        await self._catalog.insert_domain(domain)
-        self._domains[domain.domain_id] = domain
-        return domain
+        """A new account. Raises ApiError DIS.4200 for a bad name, catalog.Exists for one taken, QuotaExceeded."""
+        return await self.store.add_domain(Domain(domain_id or new_id(), check_name("name", name)))
 
-    async def add_user(self, domain_id: str, name: str, password: str) -> User:
-        """A new user of an account. Raises ApiError DIS.4200, catalog.Exists."""
+    async def add_user(self, domain_id: str, name: str, password: str, **fields: object) -> User:
+        """A new user of an account; `fields` are others of User. Raises ApiError DIS.4200, catalog.Exists, QuotaExceeded."""
         if not password:
             raise invalid("password", "is empty")
-        user = User(
-            user_id=secrets.token_hex(16),
+        now = self.clock.now_ms()
+        made = User(
+            user_id=new_id(),
             domain_id=domain_id,
             name=check_name("name", name),
             password_hash=await self._passwords.hash(password),
+            created_ms=now,
+            password_ms=now,
+            **fields,  # type: ignore[arg-type]
         )
-        await self._catalog.insert_user(user)
-        self._users[user.user_id] = user
-        return user
+        return await self.store.add_user(made)
 
-    async def add_project(self, domain_id: str, name: str, project_id: str | None = None) -> Project:
-        """A new project of an account. Raises ApiError DIS.4200, catalog.Exists."""
+    async def set_password(self, user_id: str, password: str) -> User:
+        """Give a user another password and end the tokens made with the old one. Raises KeyError when the user is gone."""
+        hashed = await self._passwords.hash(password)
+        return await self.store.update_user(
+            user_id, end_tokens=True, password_hash=hashed, password_ms=self.clock.now_ms(), must_change=False
+        )
+
+    async def add_project(
+        self, domain_id: str, name: str, project_id: str | None = None, description: str = ""
+    ) -> Project:
+        """A new project of an account. Raises ApiError DIS.4200, catalog.Exists, QuotaExceeded."""
         project = Project(
-            project_id=check_project_id("id", project_id or secrets.token_hex(16)),
+            project_id=check_project_id("id", project_id or new_id()),
             domain_id=domain_id,
             name=check_name("name", name),
+            description=description,
+            created_ms=self.clock.now_ms(),
         )
-        await self._catalog.insert_project(project)
-        self._projects[project.project_id] = project
-        return project
+        return await self.store.add_project(project)
 
     async def add_access_key(
         self, user_id: str, access_key: str | None = None, secret_key: str | None = None
@@ -294,53 +430,29 @@ class Identity:
         """A new access key of a user: (id, secret), the only time the secret is told. Raises ApiError DIS.4200,
         catalog.Exists, catalog.QuotaExceeded."""
         access_key, secret_key = access_key or new_access_key(), secret_key or new_secret_key()
-        row = AccessKey(
-            access_key=check_text(ACCESS_KEY, "access_key", access_key),
-            user_id=user_id,
-            sealed_secret=self._sealer.seal(
-                check_text(SECRET_KEY, "secret_key", secret_key).encode(), key_purpose(access_key)
-            ),
-            created_ms=self.clock.now_ms(),
-        )
-        await self._catalog.insert_access_key(row, self.limits.access_keys_per_user)
-        self._add_key(row, secret_key.encode())
+        check_text(ACCESS_KEY, "access_key", access_key)
+        secret = check_text(SECRET_KEY, "secret_key", secret_key).encode()
+        sealed = self._sealer.seal(secret, key_purpose(access_key))
+        await self.store.add_key(AccessKey(access_key, user_id, sealed, self.clock.now_ms()))
         return access_key, secret_key
 
-    def _add_key(self, row: AccessKey, secret: bytes) -> None:
-        user = self._users.get(row.user_id)
-        if row.enabled and user is not None and user.enabled:
-            self._keys[row.access_key] = SigningKey(secret, self.principal(user, signed=True))
+
+def check_password(field: str, password: str, user_name: str, limits: Limits) -> str:
+    """A password somebody chose. Raises ApiError DIS.4200 when it is too short, too long, or the user's name either way round."""
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError as error:
+        raise malformed(field, "is no text") from error
+    if len(password) < limits.password_length_min or size > PASSWORD_BYTES or not password.isprintable():
+        raise invalid(
+            field,
+            f"{limits.password_length_min} or more printable characters, at most {PASSWORD_BYTES} bytes",
+        )
+    if password.casefold() in (user_name.casefold(), user_name[::-1].casefold()):
+        raise invalid(field, "is the user's name, or that backwards")
+    return password
 
 
 def key_purpose(access_key: str) -> bytes:
     """What an access key's secret is sealed for."""
     return f"access-key:{access_key}".encode()
-
-
-def new_access_key() -> str:
-    """20 characters of A-Z and 0-9."""
-    return "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(20))
-
-
-def new_secret_key() -> str:
-    """40 letters and digits."""
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40))
-
-
-def check_name(field: str, name: str) -> str:
-    """A name of an account, user or project: 1 to 64 printable characters. Raises ApiError DIS.4200."""
-    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
-        raise invalid(field, f"a name is 1 to {NAME_LENGTH} printable characters")
-    return name
-
-
-def check_project_id(field: str, project_id: str) -> str:
-    """1 to 64 letters, digits, `_` and `-`: it is a part of paths. Raises ApiError DIS.4200."""
-    return check_text(PROJECT_ID, field, project_id)
-
-
-def check_text(form: re.Pattern[str], field: str, text: str) -> str:
-    """`text` if it has the form. Raises ApiError DIS.4200."""
-    if not form.fullmatch(text):
-        raise invalid(field, f"must match {form.pattern}")
-    return text

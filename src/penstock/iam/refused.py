@@ -4,6 +4,8 @@ authenticator.py and identity.py turn it into what a client is told.
 
 from __future__ import annotations
 
+from penstock.errors import ApiError
+
 
 class Refused(Exception):
     """`reason` is told to the client: it names the part that is wrong and never a secret, a computed signature or
@@ -13,3 +15,12 @@ class Refused(Exception):
         self.reason = reason
         self.counts = counts
         super().__init__(reason)
+
+
+class Failed(ApiError):
+    """APIGW.0301 for a failure that counts and has not been counted: `peer` and `key` are what it counts under."""
+
+    def __init__(self, refused: Refused, peer: str, key: str) -> None:
+        super().__init__("APIGW.0301", f"[{refused.reason}]")
+        self.peer = peer
+        self.key = key

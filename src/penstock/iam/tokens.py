@@ -34,6 +34,10 @@ class Claims(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     expires_ms: int
     audit_id: str
     """Random: two tokens issued in one millisecond differ."""
+    epoch: int = 0
+    """The user's, when it was made: a higher one since ends it."""
+    chain: str = ""
+    """Audit id of the first token this one comes from; empty for a first one."""
 
 
 class Tokens:

@@ -1,4 +1,4 @@
--- Groups, custom policies, what groups are granted, agencies, revoked tokens.
+-- Groups, custom policies, what groups, users and agencies are granted, agencies, revoked tokens.
 
 CREATE TABLE user_groups (
     group_id TEXT PRIMARY KEY,
@@ -17,6 +17,8 @@ CREATE TABLE memberships (
     PRIMARY KEY (group_id, user_id)
 );
 
+CREATE INDEX memberships_by_user ON memberships (user_id);
+
 CREATE TABLE policies (
     policy_id TEXT PRIMARY KEY,
     domain_id TEXT NOT NULL REFERENCES domains (domain_id) ON DELETE CASCADE,
@@ -26,15 +28,20 @@ CREATE TABLE policies (
     UNIQUE (domain_id, name)
 );
 
--- `scope` is `project:ID`, `domain:ID`, `inherited:ID` or `enterprise:ID`.
+-- `subject` is `group:ID`, `user:ID` or `agency:ID`; `scope` is `project:ID`, `domain:ID`, `inherited:ID` or
+-- `enterprise:ID`. `policy_id` may be that of a system-defined policy, which no table has.
 CREATE TABLE grants (
-    group_id TEXT NOT NULL REFERENCES user_groups (group_id) ON DELETE CASCADE,
+    subject TEXT NOT NULL,
     scope TEXT NOT NULL,
     policy_id TEXT NOT NULL,
     document TEXT NOT NULL,
     checksum BIGINT NOT NULL,
-    PRIMARY KEY (group_id, scope, policy_id)
+    PRIMARY KEY (subject, scope, policy_id)
 );
+
+CREATE INDEX grants_by_scope ON grants (scope);
+
+CREATE INDEX grants_by_policy ON grants (policy_id);
 
 CREATE TABLE agencies (
     agency_id TEXT PRIMARY KEY,
@@ -47,7 +54,10 @@ CREATE TABLE agencies (
 
 CREATE TABLE revoked_tokens (
     audit_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
     expires_ms BIGINT NOT NULL,
     document TEXT NOT NULL,
     checksum BIGINT NOT NULL
 );
+
+CREATE INDEX revoked_tokens_by_user ON revoked_tokens (user_id);
