@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import recording
 from tests.support.server import Server
 
 REQUIRED = os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1"
@@ -45,6 +46,11 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     yield start
     for made in started:
         made.kill()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    recording.note(item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,6 +31,7 @@ def test_every_request_leaves_a_line(start_server: StartServer, tmp_path: Path, 
     assert found["POST", "/v2/{project_id}/streams"]["fields"] == ["stream_name", "partition_count"]
     stored = found["POST", "/v2/{project_id}/records"]
     assert stored["fields"] == ["stream_name", "records", "records[].data", "records[].partition_id"]
+    assert stored["replied"][:2] == ["failed_record_count", "records"]
     assert stored["codes"] == [ok(put)["records"][1]["error_code"]]
     assert stored["request_id"] == put.headers["x-request-id"]
     assert (stored["status"], stored["key"], stored["peer"]) == (200, "token", "127.0.0.1")

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+from tests.support import recording
 
 READY = "penstock ready on "
 START_SECONDS = 60.0
@@ -58,6 +59,7 @@ class Server:
         given = [] if "--listen" in self.args else ["--listen", listen]
         command = [sys.executable, "-m", "penstock", "serve", "--data", str(self.data), *given, *self.args]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
+        inherited |= recording.environment()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         began = time.monotonic()

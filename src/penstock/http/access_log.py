@@ -48,6 +48,8 @@ class AccessLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Error codes of the reply, those of single records too."""
     fields: list[str] = []
     """With `access_log_fields`: names in the query and in the body, such as `?limit` and `records[].data`."""
+    replied: list[str] = []
+    """With `access_log_fields`: names in the reply."""
 
 
 class AccessLog:
@@ -72,6 +74,11 @@ class AccessLog:
             elif body:
                 names |= dict.fromkeys(_names(msgspec.json.decode(body), "", _DEPTH))
         return list(names)[:_FIELDS]
+
+    def _replied(self, response: Response, body: bytes) -> list[str]:
+        if not self._fields or not body or not (response.content_type or "").startswith("application/json"):
+            return []
+        return list(dict.fromkeys(_names(msgspec.json.decode(body), "", _DEPTH)))[:_FIELDS]
 
     def write(
         self,
@@ -106,6 +113,7 @@ class AccessLog:
             ms=round(seconds * 1000, 3),
             codes=codes,
             fields=names,
+            replied=self._replied(response, body),
         )
         # A log that cannot be written stops no request.
         with contextlib.suppress(OSError):
