@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from penstock.destinations import TABLES as DESTINATIONS
+from penstock.destinations import DestinationError, Destinations
+from penstock.destinations import read as read_destinations
 from penstock.limits import PROFILES, Limits, profile
 
 
@@ -74,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether those lines name the fields of each request."""
     region: str = "local"
     """Region named in the service catalog."""
+    destinations: Destinations = Destinations()
+    """Where dump tasks may deliver to."""
 
 
 def parse_address(text: str, name: str = "--listen") -> Address:
@@ -135,19 +140,23 @@ def load(
     environ = os.environ if environ is None else environ
     given: dict[str, _Given] = {}
     limit_overrides: dict[str, object] = {}
+    targets = Destinations()
+    name = "--config"
+    if file is None and (named := environ.get("PENSTOCK_CONFIG")):
+        file, name = Path(named), "PENSTOCK_CONFIG"
     if file is not None:
-        given, limit_overrides = _read_file(file, "--config")
-    elif named := environ.get("PENSTOCK_CONFIG"):
-        given, limit_overrides = _read_file(Path(named), "PENSTOCK_CONFIG")
+        given, limit_overrides, targets = _read_file(file, name, environ)
     for key in KEYS:
         variable = f"PENSTOCK_{key.upper()}"
         if value := environ.get(variable):
             given[key] = _Given(value, variable)
     given |= {key: _Given(value, KEYS[key]) for key, value in overrides.items() if value is not None}
-    return _build(given, limit_overrides)
+    return msgspec.structs.replace(_build(given, limit_overrides), destinations=targets)
 
 
-def _read_file(file: Path, name: str) -> tuple[dict[str, _Given], dict[str, object]]:
+def _read_file(
+    file: Path, name: str, environ: Mapping[str, str]
+) -> tuple[dict[str, _Given], dict[str, object], Destinations]:
     try:
         with file.open("rb") as handle:
             document = tomllib.load(handle)
@@ -156,9 +165,12 @@ def _read_file(file: Path, name: str) -> tuple[dict[str, _Given], dict[str, obje
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name} {file}: {error}") from error
     for table, content in document.items():
+        if table in DESTINATIONS:
+            continue  # checked by whose they are
         if table not in ("server", "limits"):
             raise ConfigError(
-                f"{file}: [{table}] is not a table of the configuration; there are [server] and [limits]"
+                f"{file}: [{table}] is not a table of the configuration; there are [server] and [limits], "
+                f"and {', '.join(f'[[{one}]]' for one in DESTINATIONS)}"
             )
         if not isinstance(content, dict):
             raise ConfigError(f"{file}: {table} is not a table; write [{table}]")
@@ -167,7 +179,11 @@ def _read_file(file: Path, name: str) -> tuple[dict[str, _Given], dict[str, obje
         if key not in KEYS:
             raise ConfigError(f"{file}: [server] {key} is not a setting; there are {', '.join(sorted(KEYS))}")
     given = {key: _Given(value, f"{file}: [server] {key} =") for key, value in server.items()}
-    return given, dict(document.get("limits", {}))
+    try:
+        targets = read_destinations(document, file.parent, environ)
+    except DestinationError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    return given, dict(document.get("limits", {})), targets
 
 
 def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> Settings:
@@ -267,7 +283,9 @@ def _switch(given: Mapping[str, _Given], key: str, *, default: bool) -> bool:
 
 
 def encode_settings(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, to hand to another process of this server."""
+    """Settings as plain values, to hand to a process that answers requests: without the destinations, whose secrets are the
+    core's."""
+    settings = msgspec.structs.replace(settings, destinations=Destinations())
     values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
     return values
 

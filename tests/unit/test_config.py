@@ -98,7 +98,7 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
     from_line = configured(values)
     assert from_file == from_environment == from_line
     default = configured()
-    for field in Settings.__struct_fields__:
+    for field in set(Settings.__struct_fields__) - {"destinations"}:  # tables of their own, not keys
         assert getattr(from_file, field) != getattr(default, field), f"{field} was not set"
 
 
@@ -128,7 +128,10 @@ def test_single_limits_on_top_of_a_profile(toml: Any) -> None:
     ("text", "said"),
     [
         ("[server]\nlisten = 20004\n", "[server] listen = '20004' is not HOST:PORT"),
-        ("[server]\nport = 1\n", "[server] port is not a setting; there are access_log, access_log_fields, auth, data,"),
+        (
+            "[server]\nport = 1\n",
+            "[server] port is not a setting; there are access_log, access_log_fields, auth, data,",
+        ),
         ("[sever]\nworkers = 1\n", "[sever] is not a table of the configuration"),
         ("server = 1\n", "server is not a table; write [server]"),
         ("limits = 1\n", "limits is not a table; write [limits]"),

@@ -8,3 +8,11 @@ CREATE TABLE tasks (
     checksum BIGINT NOT NULL,
     UNIQUE (stream_id, name)
 );
+
+CREATE TABLE task_positions (
+    task_id TEXT NOT NULL REFERENCES tasks (task_id) ON DELETE CASCADE,
+    partition_number BIGINT NOT NULL,
+    document TEXT NOT NULL,
+    checksum BIGINT NOT NULL,
+    PRIMARY KEY (task_id, partition_number)
+);
