@@ -35,9 +35,10 @@ class Packed(NamedTuple):
 
 class Frame:
     """Consecutive records as stored: one append. Immutable but for `rendered`, where a reader may keep the wire form
-    of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory)."""
+    of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory), and `data_bytes`, the bytes of its
+    data once somebody has counted them (before: -1)."""
 
-    __slots__ = ("append_ms", "base", "count", "payload", "ref", "rendered")
+    __slots__ = ("append_ms", "base", "count", "data_bytes", "payload", "ref", "rendered")
 
     def __init__(self, ref: PartitionRef, base: int, count: int, append_ms: int, payload: bytes) -> None:
         self.ref = ref
@@ -46,6 +47,7 @@ class Frame:
         self.append_ms = append_ms
         self.payload = payload
         self.rendered: bytes | None = None
+        self.data_bytes = -1
 
     def __repr__(self) -> str:
         return f"<Frame {self.ref.stream_id}/{self.ref.number} {self.base}+{self.count}, {len(self.payload)} bytes>"

@@ -26,11 +26,13 @@ class Stored(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Part of a frame a reader gets: records `start` to `stop` of it, as indices into the frame."""
+    """Part of a frame a reader gets: records `start` to `stop` of it, as indices into the frame. `size` is the bytes of
+    their data where they have been counted (see `data_bytes`)."""
 
     frame: Frame
     start: int
     stop: int
+    size: int = -1
 
     @property
     def whole(self) -> bool:
@@ -115,7 +117,7 @@ class Partitions:
         if wanted and not given:
             raise Throttled
         if given:
-            window.spend(sum(map(_data_bytes, given)), self._clock.monotonic())
+            window.spend(sum(map(data_bytes, given)), self._clock.monotonic())
         return given
 
     async def bounds(self, ref: PartitionRef) -> Bounds:
@@ -164,19 +166,27 @@ def _cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, s
             max_records -= count
             budget -= len(frame.payload)
             continue
-        stop = start
+        stop, before = start, budget
         for data in decode_payload(frame.payload)[1][start : start + max_records]:
             if len(data) > budget and (strict or kept or stop > start):
                 break
             budget -= len(data)
             stop += 1
         if stop > start:
-            kept.append(Slice(frame, start, stop))
+            kept.append(Slice(frame, start, stop, before - budget))
             max_records -= stop - start
         if stop < frame.count:
             break
     return kept
 
 
-def _data_bytes(part: Slice) -> int:
-    return sum(map(len, decode_payload(part.frame.payload)[1][part.start : part.stop]))
+def data_bytes(part: Slice) -> int:
+    """Bytes of data in a slice; looked at once for a whole frame, however many read it."""
+    if part.size >= 0:
+        return part.size
+    frame = part.frame
+    if not part.whole:
+        return sum(map(len, decode_payload(frame.payload)[1][part.start : part.stop]))
+    if frame.data_bytes < 0:
+        frame.data_bytes = sum(map(len, decode_payload(frame.payload)[1]))
+    return frame.data_bytes

@@ -25,6 +25,7 @@ from penstock.log.base import (
     UnknownPartition,
 )
 from penstock.model.cursors import Cursor, CursorCodec, CursorType
+from penstock.model.metrics import STREAM
 from penstock.model.routing import RecordError, RoutingTable, parse_partition_id
 from penstock.model.streams import (
     PartitionStatus,
@@ -37,7 +38,8 @@ from penstock.model.streams import (
 from penstock.service.access import Access
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
-from penstock.service.partitions import PartitionStore, Slice, Throttled
+from penstock.service.partitions import PartitionStore, Slice, Throttled, data_bytes
+from penstock.service.traffic import Traffic
 
 WRITE, READ, READ_CURSOR = "dis:records:write", "dis:records:read", "dis:records:readCursor"
 """What an IAM user must be allowed (chapter 6 table 6-1)."""
@@ -123,12 +125,13 @@ class Totals:
 class _StreamState:
     """What the hot path derives from one state of a stream; dropped when the stream changes."""
 
-    __slots__ = ("rate", "refs", "routing", "stream")
+    __slots__ = ("rate", "refs", "routing", "stream", "whole")
 
     def __init__(self, stream: Stream, rate: PartitionRate) -> None:
         self.stream = stream
         self.routing = RoutingTable(stream)
         self.refs = {p.number: PartitionRef(stream.stream_id, p.number) for p in stream.partitions}
+        self.whole = PartitionRef(stream.stream_id, STREAM)
         self.rate = rate
 
 
@@ -143,7 +146,10 @@ class Records:
         limits: Limits,
         clock: Clock,
         cursor_key: bytes,
+        traffic: Traffic | None = None,
     ) -> None:
+        """`traffic` is where what passes is counted."""
+        self._traffic = traffic or Traffic(clock)
         self._partitions = partitions
         self._directory = directory
         self._access = access
@@ -166,6 +172,7 @@ class Records:
         Raises DIS.4202 (no records), DIS.4301, DIS.4116, DIS.4205, DIS.4300 (a record over 1 MB, a request over 5 MB),
         DIS.4200 (too many records). `body_bytes` is the size of the decoded body, an upper bound of all data.
         """
+        began = self._clock.monotonic()
         stream = self._access.find_stream(
             principal, project_id, request.stream_name, request.stream_id, Right.PUT, WRITE
         )
@@ -182,20 +189,37 @@ class Records:
         request.records = records = None  # the batches hold what is stored
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
-        totals = self.totals
+        totals, traffic = self.totals, self._traffic
+        stored_bytes = stored = throttled = 0
         for batch, place, (admitted, result) in zip(batches, places, results, strict=True):
             indices = place
             where = range(total) if indices is None else indices
             if admitted < len(where):
-                totals.throttled += len(where) - admitted
+                throttled += len(where) - admitted
                 failed.update(dict.fromkeys(where[admitted:], _THROTTLED))
                 indices = where = where[:admitted]
             if isinstance(result, Durable):
                 placed.append(Placed(batch.ref.number, result.base, admitted, indices))
-                totals.records_in += admitted
+                data = batch.data if indices is place else batch.data[:admitted]
+                size = sum(map(len, data))
+                counters = traffic.of(batch.ref)
+                counters.bytes_in += size
+                counters.records_in += admitted
+                stored_bytes += size
+                stored += admitted
             elif result is not None:
                 failed.update(dict.fromkeys(where, record_failure(result, state.stream, batch.ref.number)))
+        counters = traffic.of(state.whole)
+        if stored:
+            counters.bytes_in += stored_bytes
+            counters.records_in += stored
+            counters.puts += 1
+            counters.puts_us += int((self._clock.monotonic() - began) * 1_000_000)
+        if throttled:
+            counters.puts_throttled += 1
+            totals.throttled += throttled
         totals.puts += 1
+        totals.records_in += stored
         totals.bytes_in += body_bytes
         totals.refused += len(failed)
         return PutOutcome(total, placed, failed)
@@ -358,7 +382,7 @@ class Records:
 
         What was allowed when the cursor was made is asked again. Raises DIS.4217, 4116, 4225, 4226, 4301, 4302, 4319, 4303 (the partition's read rate), 5000 (damaged segment).
         """
-        now = self._clock.now_ms()
+        began, now = self._clock.monotonic(), self._clock.now_ms()
         cursor = self._cursors.decode(cursor_text, project_id, now)
         stream = self._directory.by_id(cursor.stream_id)
         if stream is None and self._directory.get(project_id, cursor.stream_name) is not None:
@@ -381,7 +405,15 @@ class Records:
             position = last.frame.base + last.stop
         totals = self.totals
         totals.reads += 1
-        totals.records_out += sum(part.stop - part.start for part in slices)
+        whole = self._traffic.of(state.whole)
+        whole.gets += 1
+        if slices:
+            records, size = sum(part.stop - part.start for part in slices), sum(map(data_bytes, slices))
+            totals.records_out += records
+            for counters in (whole, self._traffic.of(ref)):
+                counters.records_out += records
+                counters.bytes_out += size
+        whole.gets_us += int((self._clock.monotonic() - began) * 1_000_000)
         totals.bytes_out += sum(len(part.frame.payload) for part in slices)
         following = Cursor(
             stream.name, stream.stream_id, ref.number, CursorType.AT_SEQUENCE_NUMBER, position, now
@@ -405,6 +437,7 @@ class Records:
             return await self._partitions.fetch(ref, sequence, max_bytes, max_records, state.rate), sequence
         except Throttled:
             self.totals.throttled += 1
+            self._traffic.of(state.whole).gets_throttled += 1
             raise ApiError("DIS.4303") from None
         except OutOfRange:
             raise ApiError("DIS.4226") from None

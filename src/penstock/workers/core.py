@@ -18,7 +18,7 @@ from penstock.iam.base import SentRequest
 from penstock.log.base import Durable, LogError, Packed
 from penstock.model.streams import Stream
 from penstock.service.context import Context
-from penstock.service.partitions import Partitions, Stored, Throttled
+from penstock.service.partitions import Partitions, Slice, Stored, Throttled, data_bytes
 from penstock.workers.messages import (
     Change,
     FetchCall,
@@ -29,6 +29,7 @@ from penstock.workers.messages import (
     PlaceResult,
     PutCall,
     PutResult,
+    Report,
     RespondCall,
     RespondResult,
     pack_error,
@@ -46,7 +47,7 @@ _put = msgspec.msgpack.Decoder(PutCall)
 _fetch = msgspec.msgpack.Decoder(FetchCall)
 _place = msgspec.msgpack.Decoder(PlaceCall)
 _respond = msgspec.msgpack.Decoder(RespondCall)
-_totals = msgspec.msgpack.Decoder(dict[str, int])
+_report = msgspec.msgpack.Decoder(Report)
 
 
 class _Worker:
@@ -103,9 +104,7 @@ class Workers:
     async def stop(self, seconds: float) -> None:
         """Have every worker finish what it has, at most so long."""
         self._stopping = True
-        asked = [worker.peer.call("stop", None) for worker in self._workers if worker.peer is not None]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), seconds)
+        await asyncio.gather(*(self._ask(worker, "stop", seconds) for worker in self._workers))
         for worker in self._workers:
             if worker.peer is not None:
                 worker.peer.close()
@@ -145,7 +144,7 @@ class Workers:
             "fetch": self._on_fetch,
             "place": self._on_place,
             "respond": self._on_respond,
-            "totals": self._on_totals,
+            "report": self._on_report,
         }
         ours.setblocking(False)
         _, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(methods), sock=ours)
@@ -205,12 +204,7 @@ class Workers:
             return FetchResult([], throttled=True)
         except LogError as error:
             return FetchResult([], failure=pack_error(error))
-        return FetchResult(
-            [
-                FetchSlice(s.frame.base, s.frame.count, s.frame.append_ms, s.frame.payload, s.start, s.stop)
-                for s in slices
-            ]
-        )
+        return FetchResult(list(map(_slice, slices)))
 
     async def _on_place(self, body: msgspec.Raw) -> PlaceResult:
         call = _place.decode(body)
@@ -233,8 +227,30 @@ class Workers:
             response.status, response.content_type, response.joined(), list(response.headers)
         )
 
-    async def _on_totals(self, body: msgspec.Raw) -> None:
-        self._context.records.totals.add(_totals.decode(body))
+    async def _on_report(self, body: msgspec.Raw) -> None:
+        self._add(_report.decode(body))
+
+    def _add(self, report: Report) -> None:
+        self._context.records.totals.add(report.totals)
+        self._context.traffic.add(report.traffic)
+
+    async def gather(self) -> None:
+        """Return when what every worker has counted so far is counted here."""
+        await asyncio.gather(*(self._ask(worker, "report", CHANGE_SECONDS) for worker in self._workers))
+
+    async def _ask(self, worker: _Worker, method: str, seconds: float) -> None:
+        """Have a worker do something it reports after. One that does not answer has its last report lost."""
+        if worker.peer is None:
+            return
+        with contextlib.suppress(TimeoutError, Disconnected, RemoteError):
+            self._add(_report.decode(await asyncio.wait_for(worker.peer.call(method, None), seconds)))
+
+
+def _slice(part: Slice) -> FetchSlice:
+    frame = part.frame
+    return FetchSlice(
+        frame.base, frame.count, frame.append_ms, frame.payload, part.start, part.stop, data_bytes(part)
+    )
 
 
 def _stored(result: Stored) -> PutResult:

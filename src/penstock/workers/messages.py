@@ -21,6 +21,7 @@ from penstock.log.base import (
     UnknownPartition,
 )
 from penstock.model.streams import Stream
+from penstock.service.traffic import Counted
 
 
 class PutBatch(msgspec.Struct, array_like=True, gc=False):
@@ -71,6 +72,7 @@ class FetchSlice(msgspec.Struct, array_like=True, gc=False):
     payload: bytes
     start: int
     stop: int
+    size: int
 
 
 class FetchResult(msgspec.Struct, array_like=True, gc=False):
@@ -111,6 +113,13 @@ class RespondResult(msgspec.Struct, array_like=True, gc=False):
     content_type: str | None
     body: bytes
     headers: list[tuple[str, str]]
+
+
+class Report(msgspec.Struct, array_like=True, gc=False):
+    """What a worker has counted since its last report: totals, and traffic by stream, partition and minute."""
+
+    totals: dict[str, int]
+    traffic: list[Counted]
 
 
 class Hello(msgspec.Struct, array_like=True):

@@ -67,7 +67,7 @@ class RemotePartitions:
         for part in result.slices:
             frame = Frame(ref, part.base, part.count, part.append_ms, part.payload)
             frame.rendered = self._rendered.get((ref, part.base))
-            slices.append(Slice(frame, part.start, part.stop))
+            slices.append(Slice(frame, part.start, part.stop, part.size))
         return slices
 
     async def bounds(self, ref: PartitionRef) -> Bounds:

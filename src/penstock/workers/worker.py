@@ -32,7 +32,8 @@ from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.records import Records
-from penstock.workers.messages import Change, Hello, RespondCall, RespondResult
+from penstock.service.traffic import Traffic
+from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
 from penstock.workers.rpc import Peer
 
@@ -48,7 +49,9 @@ class Worker:
 
     def __init__(self) -> None:
         self.directory = Directory()
-        self.core = Peer({"changes": self._on_changes, "stop": self._on_stop})
+        self.traffic = Traffic()
+        self.records: Records | None = None
+        self.core = Peer({"changes": self._on_changes, "report": self._on_report, "stop": self._on_stop})
         self.shared: Shared | None = None
         self.server: asyncio.Server | None = None
 
@@ -69,7 +72,10 @@ class Worker:
         )
         partitions = RemotePartitions(self.core)
         access = Access(identity, self.directory)
-        records = Records(partitions, self.directory, access, settings.limits, clock, hello.cursor_key)
+        records = Records(
+            partitions, self.directory, access, settings.limits, clock, hello.cursor_key, self.traffic
+        )
+        self.records = records
         context = Context(
             settings=settings,
             limits=settings.limits,
@@ -82,6 +88,7 @@ class Worker:
             directory=self.directory,
             records=records,
             access=access,
+            traffic=self.traffic,
         )
         self.shared = Shared(Application(context, (), forward=self._forward), loop)
         self.server = await loop.create_server(
@@ -93,9 +100,11 @@ class Worker:
         while not self.core.closed.done():
             await asyncio.wait([self.core.closed], timeout=1.0)
             self.shared.sweep()
-            if (counted := records.totals.take()) and not self.core.closed.done():
-                with contextlib.suppress(Exception):
-                    await self.core.call("totals", counted)
+            if not self.core.closed.done():
+                counted = self._counted()
+                if counted.totals or counted.traffic:
+                    with contextlib.suppress(Exception):
+                        await self.core.call("report", counted)
         await catalog.close()
 
     async def _forward(self, sent: SentRequest, scheme: str) -> Response:
@@ -112,11 +121,18 @@ class Worker:
             elif (known := self.directory.by_id(change.stream_id)) is not None:
                 self.directory.drop(known)
 
-    async def _on_stop(self, body: msgspec.Raw) -> None:
-        if self.server is None or self.shared is None:
-            return
-        self.server.close()
-        await self.shared.finish(STOP_SECONDS)
+    async def _on_report(self, body: msgspec.Raw) -> Report:
+        return self._counted()
+
+    def _counted(self) -> Report:
+        totals = {} if self.records is None else self.records.totals.take()
+        return Report(totals, self.traffic.take())
+
+    async def _on_stop(self, body: msgspec.Raw) -> Report:
+        if self.server is not None and self.shared is not None:
+            self.server.close()
+            await self.shared.finish(STOP_SECONDS)
+        return self._counted()
 
 
 def main(rpc_fd: int, listen_fd: int) -> int:
