@@ -13,7 +13,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup setup-dev demo faults bench lock format clean
+.PHONY: help run test check setup setup-dev demo faults bench compatibility errors lock format clean
 
 help: ## Print this
 	@echo "make run    starts the server; make test checks everything. All targets:"
@@ -49,6 +49,13 @@ faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 
 bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Streams and NATS JetStream
 	@$(BIN)/python -m bench $(ARGS)
+
+compatibility: setup-dev ## Run the tests and make docs/compatibility.md from what clients did in them
+	@record=$$(mktemp -d) && PENSTOCK_TEST_RECORD=$$record $(BIN)/python -m pytest -q tests/contract tests/integration $(ARGS); \
+	$(BIN)/python -m tests.compatibility write $$record
+
+errors: setup-dev ## Make docs/errors.md from the table of error codes
+	@$(BIN)/python -c 'from penstock.errors import page; print(page(), end="")' >docs/errors.md
 
 lock: ## Resolve requirements/*.txt again (UPGRADE=1: to the newest versions)
 	@scripts/lock

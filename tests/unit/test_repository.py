@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 import penstock
+from penstock import errors
 from penstock.config import KEYS
 from penstock.limits import PROFILES, UNLIMITED
 
@@ -137,12 +138,17 @@ def test_no_error_code_has_two_rows() -> None:
     rows = [
         element.value
         for node in ast.walk(source)
-        if isinstance(node, ast.Tuple) and len(node.elts) == 3
+        if isinstance(node, ast.Tuple) and len(node.elts) == 4
         for element in node.elts[1:2]
         if isinstance(element, ast.Constant) and re.fullmatch(r"[A-Z]+\.\d{4}", str(element.value))
     ]
     assert len(rows) > 50
     assert [code for code, count in Counter(rows).items() if count > 1] == []
+
+
+def test_the_page_of_error_codes_is_the_table() -> None:
+    """`make errors` makes it."""
+    assert (ROOT / "docs/errors.md").read_text() == errors.page()
 
 
 def test_every_setting_is_documented() -> None:
