@@ -80,6 +80,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     consuming_partitions_default: int = 100
     checkpoint_metadata_length: int = 1000
 
+    # Dump tasks (5.5.1 to 5.5.10; texts and OpenTSDB schemas without a documented length have ours)
+    tasks_per_stream: int = 5
+    list_tasks_max: int = 100
+    task_name_length: int = 64
+    agency_name_length: int = 64
+    file_prefix_length: int = 50
+    task_text_length: int = 1024
+    deliver_seconds_min: int = 30
+    deliver_seconds_max: int = 900
+    deliver_seconds_default: int = 300
+    deliver_megabytes_max: int = 300
+    retry_seconds_max: int = 7200
+    retry_seconds_default: int = 1800
+    row_key_attributes: int = 64
+    hbase_columns: int = 4096
+    opentsdb_schemas: int = 64
+    schema_name_length: int = 32
+    destination_seconds: float = 10.0
+
     # Records (5.4.1; decoded data, partition keys not counted)
     record_bytes: int = MIB
     request_bytes: int = 5 * MIB
@@ -146,6 +165,7 @@ PROFILES: dict[str, Limits] = {
         scale_ups_automatic_per_hour=UNLIMITED,
         scale_ups_manual_per_hour=UNLIMITED,
         scale_downs_per_hour=UNLIMITED,
+        tasks_per_stream=100,
         request_bytes=64 * MIB,
         records_per_request=100_000,
         body_token_bytes=64 * MIB,
