@@ -293,6 +293,18 @@ CODES: dict[str, Code] = _table(
         "The message says what is wrong with the token or the signature.",
     ),
     (
+        404,
+        "IAM.0004",
+        "Could not find it. %s",
+        "There is no user, group, project, policy or grant of that id in the account of who asks.",
+    ),
+    (
+        409,
+        "IAM.0005",
+        "It conflicts with what is there. %s",
+        "Names of users, groups, projects and policies are unique within an account: take another.",
+    ),
+    (
         408,
         "APIGW.0202",
         "The request took too long to arrive. %s",
@@ -313,11 +325,19 @@ def render(code: str, detail: str = "") -> str:
 
 class ApiError(Exception):
     """A refusal the client is told about. `status` overrides the table's HTTP status where clients need it
-    (404 with DIS.4301 on GET and DELETE of a stream: what Terraform takes for "gone")."""
+    (404 with DIS.4301 on GET and DELETE of a stream: what Terraform takes for "gone"); `headers` go with the reply."""
 
-    def __init__(self, code: str, detail: str = "", *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         row = CODES[code]
         self.code = code
+        self.headers = headers
         self.status = row.status if status is None else status
         self.message = render(code, detail)
         super().__init__(f"{code} {self.message}")

@@ -132,7 +132,8 @@ class Application:
 
     def refusal(self, error: ApiError) -> Response:
         """The reply to a request that never became one: bytes that are no HTTP, a body over the limit."""
-        return error_response(error)._replace(headers=(("X-Request-Id", self._request_id()),))
+        response = error_response(error)
+        return response._replace(headers=(*response.headers, ("X-Request-Id", self._request_id())))
 
     def _request_id(self) -> str:
         return f"{self._request_prefix}{next(self._request_number):016x}"
@@ -246,7 +247,8 @@ def _streams_named(
     names = {match.params.get("stream_name"), match.params.get("stream_id")}
     if sent.query:
         names.add(parse_query(sent.query).get("stream_id"))
-    found = [context.directory.find(project_id, name) for name in names if name]
+    directory = context.directory
+    found = [find(project_id, name) for name in names if name for find in (directory.get, directory.find_id)]
     return [stream for stream in found if stream is not None] or [None]
 
 
@@ -263,7 +265,7 @@ def error_response(error: ApiError) -> Response:
         "error_code": error.code,
         "error_msg": error.message,
     }
-    return Response(error.status, JSON, to_json(body))
+    return Response(error.status, JSON, to_json(body), error.headers)
 
 
 def reply_response(reply: Reply) -> Response:

@@ -68,7 +68,8 @@ class Router(Generic[H]):
                 allowed |= methods.keys()
         shown = path[:200].decode("latin-1")
         if allowed:
-            raise ApiError("APIGW.0104", f"[{method} {shown}, allowed: {', '.join(sorted(allowed))}]")
+            names = ", ".join(sorted(allowed))
+            raise ApiError("APIGW.0104", f"[{method} {shown}, allowed: {names}]", headers=(("Allow", names),))
         raise ApiError("APIGW.0101", f"[{method} {shown}]")
 
 
