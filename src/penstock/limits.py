@@ -71,6 +71,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     list_partitions_max: int = 1000
     list_partitions_default: int = 100
 
+    # Policies of streams and filters by tag (5.1.7, 5.7.6 table 5-159)
+    policies_per_stream: int = 100
+    tag_filter_keys: int = 10
+    tag_filter_values: int = 10
+    tagged_streams_max: int = 1000
+    tagged_streams_default: int = 1000
+
     # Apps and checkpoints (5.2.1, 5.2.2, 5.2.5, 5.3.1)
     app_name_length: int = 200
     apps_per_project: int = 1000

@@ -9,7 +9,7 @@ TERMINATING, then the log frees the disk, then the row goes; a crash between lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +24,8 @@ from penstock.model.streams import Partition, Stream, StreamStatus, StreamType
 from penstock.service.context import Context
 
 R = TypeVar("R")
+How = Callable[[Stream], Stream]
+"""Makes a new state of a stream."""
 
 _log = structlog.get_logger("penstock.streams")
 _background: set[asyncio.Task[Any]] = set()
@@ -117,6 +119,24 @@ async def delete(context: Context, seen: Stream, missing_as: str = "") -> bool:
         context.directory.drop(stream)
     _log.info("stream deleted", stream=stream.name, stream_id=stream_id, project=stream.project_id)
     return True
+
+
+async def change(context: Context, seen: Stream, how: How) -> Stream | None:
+    """Give a stream a new state: `how` makes it from the one that holds, which may be newer than `seen`. The new state; None when
+    the stream is gone or being deleted. What `how` raises changes nothing."""
+    return await asyncio.shield(to_the_end(_change(context, seen, how)))
+
+
+async def _change(context: Context, seen: Stream, how: How) -> Stream | None:
+    async with context.directory.lock(seen.project_id, seen.name):
+        stream = context.directory.by_id(seen.stream_id)
+        if stream is None or stream.status is StreamStatus.TERMINATING:
+            return None
+        changed = how(stream)
+        if changed != stream:
+            await context.catalog.replace_stream(changed)
+            context.directory.put(changed)
+        return changed
 
 
 def to_the_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
