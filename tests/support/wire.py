@@ -57,9 +57,11 @@ FORMS: dict[str, str] = {
     "APIGW.0106": r"Malformed request\.(?: .*)?",
     "APIGW.0107": r"Unsupported media type or content encoding\.(?: .*)?",
     "APIGW.0201": r"Request entity too large\.(?: .*)?",
+    "IAM.0004": r"Could not find it\." + _DETAIL,
+    "IAM.0005": r"It conflicts with what is there\." + _DETAIL,
     "APIGW.0301": r"Incorrect IAM authentication information\.(?: .*)?",
 }
-_ANY_CODE = re.compile(r"(?:DIS|APIGW)\.\d{4}")
+_ANY_CODE = re.compile(r"(?:DIS|APIGW|IAM)\.\d{4}")
 
 
 class Running(Protocol):

@@ -1,31 +1,29 @@
-"""The identity endpoints clients call: version discovery, tokens, projects, domains and the service catalog.
+"""The identity endpoints clients call first: version discovery, tokens, the account and the service catalog.
 
 Owns the shapes of Keystone v3 as DIS clients read them (clients.md 6, API reference 3.1, 3.2 and 7.3); who exists
-and what a password is worth is iam's to say. Errors carry both the IAM form (`error`) and the gateway's fields.
+and what a password is worth is iam's to say.
 """
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from http import HTTPStatus
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from penstock.catalog.base import Project, User
+from penstock.catalog.base import Domain, Project, User
 from penstock.errors import ApiError, malformed
-from penstock.http.call import Access, Call, Handler, Reply, Route
+from penstock.http.call import Access, Call, Doc, Handler, Parameter, Reply, Route
+from penstock.http.iam_form import SECTION, base_url, identity_errors, instant, link, links, own_domain
+from penstock.iam import roles
 from penstock.iam.identity import Identity, Issued
 from penstock.iam.refused import Refused
 from penstock.iam.tokens import Claims
 
 _TOKENS = "/v3/auth/tokens"
-_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _INTERFACES = ("public", "internal", "admin")
-_ROLE = {"id": "te_admin", "name": "te_admin"}
+_OWNER_ROLES = ("te_admin", "secu_admin")
+_ERRORS = ("IAM.0004", "DIS.4200")
 
 
 class DomainRef(msgspec.Struct):
@@ -83,45 +81,17 @@ class TokenRequest(msgspec.Struct):
     auth: Auth
 
 
-def _identity_errors(handler: Callable[[Call], Awaitable[Reply]]) -> Handler:
-    """Refusals in the form identity clients read."""
-
-    @functools.wraps(handler)
-    async def guarded(call: Call) -> Reply:
-        try:
-            return await handler(call)
-        except ApiError as error:
-            return Reply(error.status, error_body(error))
-
-    return guarded
-
-
-def error_body(error: ApiError) -> dict[str, Any]:
-    """`error` as Keystone has it, and the four fields of every other refusal."""
-    title = HTTPStatus(error.status).phrase
-    return {
-        "error": {"code": error.status, "message": error.message, "title": title},
-        "errorCode": error.code,
-        "message": error.message,
-        "error_code": error.code,
-        "error_msg": error.message,
-    }
-
-
-# Version discovery
-
-
-@_identity_errors
+@identity_errors
 async def root(call: Call) -> Reply:
     """GET /: what versions there are, for clients given the bare address."""
-    version = _version(base_url(call, ""))
+    version = _version(base_url(call))
     return Reply(200, {"versions": {"values": [version]}, "version": version})
 
 
-@_identity_errors
+@identity_errors
 async def version(call: Call) -> Reply:
     """GET /v3."""
-    return Reply(200, {"version": _version(base_url(call, "/v3"))})
+    return Reply(200, {"version": _version(base_url(call))})
 
 
 def _version(base: str) -> dict[str, Any]:
@@ -139,20 +109,40 @@ def _version(base: str) -> dict[str, Any]:
 # Tokens
 
 
-@_identity_errors
+@identity_errors
 async def create_token(call: Call) -> Reply:
     """POST /v3/auth/tokens (API reference 3.1, 3.2): 201, the token in X-Subject-Token, what it says in the body."""
     auth = call.decode(TokenRequest).auth
     identity = call.context.identity
-    user, methods, expires_ms = await _who(call, auth.identity)
+    user, methods, before = await _who(call, auth.identity)
     project, domain_scope = _scope(identity, user, auth.scope)
-    issued = identity.issue(user, methods, project=project, domain_scope=domain_scope, expires_ms=expires_ms)
+    issued = identity.issue(
+        user,
+        methods,
+        project=project,
+        domain_scope=domain_scope,
+        expires_ms=before.expires_ms if before else None,
+        chain=(before.chain or before.audit_id) if before else "",
+    )
     return _token_reply(call, 201, issued)
 
 
-@_identity_errors
+@identity_errors
 async def show_token(call: Call) -> Reply:
     """GET /v3/auth/tokens: what the token in X-Subject-Token says; 404 when it is not valid."""
+    return _token_reply(call, 200, _subject(call))
+
+
+@identity_errors
+async def revoke_token(call: Call) -> Reply:
+    """DELETE /v3/auth/tokens: the token in X-Subject-Token holds no more, nor does any made from it; 404 when it did not hold
+    before. Who has a token may end it."""
+    await call.context.identity.revoke(_subject(call).claims)
+    return Reply(204)
+
+
+def _subject(call: Call) -> Issued:
+    """The token in X-Subject-Token, which must hold now."""
     subject = call.header("x-subject-token")
     if not subject:
         raise malformed("X-Subject-Token", "was not sent")
@@ -160,12 +150,12 @@ async def show_token(call: Call) -> Reply:
         claims, _ = call.context.identity.read_token(subject.encode("latin-1"))
     except Refused as refused:
         reason = refused.reason.replace("X-Auth-Token", "X-Subject-Token")
-        raise ApiError("APIGW.0301", f"[{reason}]", status=404) from refused
-    return _token_reply(call, 200, Issued(subject, claims))
+        raise ApiError("IAM.0004", f"[{reason}]") from refused
+    return Issued(subject, claims)
 
 
-async def _who(call: Call, asked: Methods) -> tuple[User, tuple[str, ...], int | None]:
-    """The user who proves to be one, the methods of the token to make, and when it ends at the latest."""
+async def _who(call: Call, asked: Methods) -> tuple[User, tuple[str, ...], Claims | None]:
+    """The user who proves to be one, the methods of the token to make, and the token it is made from."""
     identity, peer = call.context.identity, call.sent.peer
     if asked.methods == ["password"] and asked.password is not None:
         reference = asked.password.user
@@ -187,7 +177,7 @@ async def _who(call: Call, asked: Methods) -> tuple[User, tuple[str, ...], int |
             identity.refuse(peer, "token:" + asked.token.id[:16], refused)
         user = identity.user(user_id=principal.user_id)
         assert user is not None  # read_token refuses otherwise
-        return user, tuple(dict.fromkeys((*claims.methods, "token"))), claims.expires_ms
+        return user, tuple(dict.fromkeys((*claims.methods, "token"))), claims
     raise malformed("auth.identity.methods", 'must be ["password"] or ["token"], with an object of that name')
 
 
@@ -206,7 +196,11 @@ def _scope(identity: Identity, user: User, scope: Scope | str | None) -> tuple[P
     if not wanted.id and not wanted.name:
         raise malformed("auth.scope.project", "needs id or name")
     project = identity.project(user.domain_id, project_id=wanted.id, name=wanted.name)
-    if project is None or not (wanted.domain is None or _own_domain(identity, user, wanted.domain)):
+    if (
+        project is None
+        or not project.enabled
+        or not (wanted.domain is None or _own_domain(identity, user, wanted.domain))
+    ):
         raise _no_scope("project", wanted.id or wanted.name)
     return project, False
 
@@ -229,10 +223,10 @@ def _token_reply(call: Call, status: int, issued: Issued) -> Reply:
     domain = identity.domain_of(user)
     owner = {"id": domain.domain_id, "name": domain.name}
     token: dict[str, Any] = {
-        "expires_at": _time(claims.expires_ms),
-        "issued_at": _time(claims.issued_ms),
+        "expires_at": instant(claims.expires_ms),
+        "issued_at": instant(claims.issued_ms),
         "methods": claims.methods,
-        "audit_ids": [claims.audit_id],
+        "audit_ids": [claims.audit_id, claims.chain] if claims.chain else [claims.audit_id],
         "user": {"id": user.user_id, "name": user.name, "domain": owner, "password_expires_at": ""},
     }
     project = _project_of(identity, claims)
@@ -241,12 +235,35 @@ def _token_reply(call: Call, status: int, issued: Issued) -> Reply:
     elif claims.domain_scope:
         token["domain"] = owner
     if project is not None or claims.domain_scope:
-        token["roles"] = [_ROLE]
+        token["roles"] = _roles(identity, user, project)
         if not _asked(call, b"nocatalog"):
             token["catalog"] = service_catalog(
-                base_url(call, _TOKENS), identity.region, project.project_id if project else None
+                base_url(call), identity.region, project.project_id if project else None
             )
     return Reply(status, {"token": token}, (("X-Subject-Token", issued.text),))
+
+
+def _roles(identity: Identity, user: User, project: Project | None) -> list[dict[str, str]]:
+    """What the user is granted where the token is for, by name."""
+    if identity.is_owner(user):
+        granted: Iterable[str] = (roles.BY_NAME[name].policy_id for name in _OWNER_ROLES)
+    else:
+        scope = f"project:{project.project_id}" if project else f"domain:{user.domain_id}"
+        wanted = (scope, f"inherited:{user.domain_id}")
+        found = (
+            grant
+            for subject in identity.store.subjects(user.user_id)
+            for grant in identity.store.grants(subject)
+        )
+        granted = dict.fromkeys(grant.policy_id for grant in sorted(found) if grant.scope in wanted)
+    named = []
+    for policy_id in granted:
+        system, custom = roles.BY_ID.get(policy_id), identity.store.policies.get(policy_id)
+        if system is not None or custom is not None:
+            # Clients look for te_admin by either.
+            name = system.name if system else custom.name if custom else ""
+            named.append({"id": name if name in _OWNER_ROLES else policy_id, "name": name})
+    return named
 
 
 def _project_of(identity: Identity, claims: Claims) -> Project | None:
@@ -255,77 +272,50 @@ def _project_of(identity: Identity, claims: Claims) -> Project | None:
     return identity.project(claims.domain_id, project_id=claims.project_id)
 
 
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 # What there is
 
 
-@_identity_errors
-async def list_projects(call: Call) -> Reply:
-    """GET /v3/projects?name= (API reference 7.3): the account's projects; one element for a name that exists."""
-    return Reply(200, _projects(call, "/v3/projects"))
-
-
-@_identity_errors
-async def list_own_projects(call: Call) -> Reply:
-    """GET /v3/auth/projects: the projects a token can be asked for, in the same shape."""
-    return Reply(200, _projects(call, "/v3/auth/projects"))
-
-
-def _projects(call: Call, route: str) -> dict[str, Any]:
-    identity, principal = call.context.identity, call.require_principal()
-    base, name = base_url(call, route), call.query.get("name")
-    projects = identity.projects_of(principal.domain_id)
-    if name is not None:
-        project = identity.project(principal.domain_id, name=name)
-        projects = [project] if project is not None else []
-    return {
-        "projects": [
-            {
-                "domain_id": project.domain_id,
-                "is_domain": False,
-                "parent_id": project.domain_id,
-                "name": project.name,
-                "description": "",
-                "links": {"next": None, "previous": None, "self": f"{base}/v3/projects/{project.project_id}"},
-                "id": project.project_id,
-                "enabled": True,
-            }
-            for project in projects
-        ],
-        "links": {"next": None, "previous": None, "self": base + route},
-    }
-
-
-@_identity_errors
+@identity_errors
 async def list_own_domains(call: Call) -> Reply:
     """GET /v3/auth/domains?name=: the caller's account."""
-    principal, route = call.require_principal(), "/v3/auth/domains"
-    base, name = base_url(call, route), call.query.get("name")
-    domain = {
-        "id": principal.domain_id,
-        "name": principal.domain_name,
+    return _domains(call, "/v3/auth/domains")
+
+
+@identity_errors
+async def list_domains(call: Call) -> Reply:
+    """GET /v3/domains?name=: the same; nobody sees another account."""
+    return _domains(call, "/v3/domains")
+
+
+def _domains(call: Call, path: str) -> Reply:
+    principal, name = call.require_principal(), call.query.get("name")
+    mine = call.context.identity.domain(domain_id=principal.domain_id)
+    found = [_domain(call, mine)] if mine is not None and name in (None, mine.name) else []
+    return Reply(200, {"domains": found, "links": links(call, path)})
+
+
+@identity_errors
+async def show_domain(call: Call) -> Reply:
+    """GET /v3/domains/{domain_id}."""
+    return Reply(200, {"domain": _domain(call, own_domain(call, call.params["domain_id"]))})
+
+
+def _domain(call: Call, domain: Domain) -> dict[str, Any]:
+    return {
+        "id": domain.domain_id,
+        "name": domain.name,
         "description": "",
         "enabled": True,
-        "links": {"next": None, "previous": None, "self": f"{base}/v3/domains/{principal.domain_id}"},
+        "links": link(call, f"/v3/domains/{domain.domain_id}"),
     }
-    return Reply(
-        200,
-        {
-            "domains": [domain] if name in (None, principal.domain_name) else [],
-            "links": {"next": None, "previous": None, "self": base + route},
-        },
-    )
 
 
-@_identity_errors
+@identity_errors
 async def show_catalog(call: Call) -> Reply:
     """GET /v3/auth/catalog: where the services are, as in a token of the same scope. A signature has no project of
     its own: X-Project-Id's, or the account's only one."""
     identity, principal, route = call.context.identity, call.require_principal(), "/v3/auth/catalog"
-    base = base_url(call, route)
+    base = base_url(call)
     project_id = principal.project_id
     if project_id is None and (asked := call.header("x-project-id")):
         project = identity.project(principal.domain_id, project_id=asked)
@@ -365,28 +355,56 @@ def service_catalog(base: str, region: str, project_id: str | None) -> list[dict
     ]
 
 
-def base_url(call: Call, route: str) -> str:
-    """Scheme, host and any path prefix the client reached this server under, without a slash at the end. `route` is
-    what follows the prefix in the path."""
-    host = call.header("host")
-    if not _HOST.fullmatch(host):
-        host = str(call.context.settings.listen)
-    prefix = call.sent.path.decode("latin-1").rstrip("/").removesuffix(route)
-    return f"{call.scheme}://{host}{prefix}"
-
-
 def _asked(call: Call, parameter: bytes) -> bool:
     """Whether a query parameter was sent, with or without a value."""
     return any(piece.partition(b"=")[0] == parameter for piece in call.sent.query.split(b"&"))
 
 
+def _route(method: str, path: str, handler: Handler, summary: str, access: Access = Access.IDENTITY) -> Route:
+    return Route(
+        method, path, handler, access, doc=Doc(SECTION, summary, reply=dict[str, Any], errors=_ERRORS)
+    )
+
+
 ROUTES: list[Route] = [
-    Route("GET", "/", root, Access.OPEN),
-    Route("GET", "/v3", version, Access.OPEN),
-    Route("POST", _TOKENS, create_token, Access.OPEN),
-    Route("GET", _TOKENS, show_token, Access.IDENTITY),
-    Route("GET", "/v3/projects", list_projects, Access.IDENTITY),
-    Route("GET", "/v3/auth/projects", list_own_projects, Access.IDENTITY),
-    Route("GET", "/v3/auth/domains", list_own_domains, Access.IDENTITY),
-    Route("GET", "/v3/auth/catalog", show_catalog, Access.IDENTITY),
+    _route("GET", "/", root, "Versions of the identity API", Access.OPEN),
+    _route("GET", "/v3", version, "The version of the identity API", Access.OPEN),
+    Route(
+        "POST",
+        _TOKENS,
+        create_token,
+        Access.OPEN,
+        doc=Doc(
+            "3.1",
+            "Obtain a token",
+            TokenRequest,
+            dict[str, Any],
+            201,
+            (Parameter("nocatalog", "Leave the list of services out."),),
+            ("APIGW.0301", "DIS.4309", "APIGW.0203"),
+        ),
+    ),
+    Route(
+        "GET",
+        _TOKENS,
+        show_token,
+        Access.IDENTITY,
+        doc=Doc(
+            SECTION,
+            "What the token in X-Subject-Token says",
+            reply=dict[str, Any],
+            errors=("IAM.0004", "DIS.4300"),
+        ),
+    ),
+    Route(
+        "DELETE",
+        _TOKENS,
+        revoke_token,
+        Access.IDENTITY,
+        doc=Doc(SECTION, "Revoke the token in X-Subject-Token", status=204, errors=("IAM.0004", "DIS.4300")),
+    ),
+    _route("GET", "/v3/auth/domains", list_own_domains, "The caller's account"),
+    _route("GET", "/v3/domains", list_domains, "The caller's account"),
+    _route("GET", "/v3/domains/{domain_id}", show_domain, "The caller's account"),
+    _route("GET", "/v3/auth/catalog", show_catalog, "The services"),
 ]

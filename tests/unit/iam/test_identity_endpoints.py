@@ -16,7 +16,7 @@ from tests.support.identity import PASSWORD, make_identity
 from penstock.clock import SteppedClock
 from penstock.config import Settings
 from penstock.http.app import Application
-from penstock.http.identity import ROUTES
+from penstock.http.routes import ROUTES
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.identity import Identity
 from penstock.limits import PROFILES
