@@ -11,8 +11,8 @@ from tests.support.memory_log import MemoryLog
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SteppedClock
 from penstock.config import Settings
+from penstock.http import scaling, streams
 from penstock.http.call import Call, Reply
-from penstock.http.streams import ROUTES
 from penstock.iam.base import Principal, SentRequest
 from penstock.limits import Limits
 from penstock.service.context import Context
@@ -53,7 +53,7 @@ async def call(
 ) -> Reply:
     """Call the route of `path` (what follows the project, such as `/streams/s1`), as the HTTP layer would."""
     parts = path.strip("/").split("/")
-    for route in ROUTES:
+    for route in (*streams.ROUTES, *scaling.ROUTES):
         template = route.path.split("/")[3:]
         if route.method == method and len(template) == len(parts):
             names = {t.strip("{}"): p for t, p in zip(template, parts, strict=True) if t.startswith("{")}

@@ -1,4 +1,4 @@
-"""Requests and replies of stream management (5.1.1 to 5.1.4) as types. Owns their fields, order and documentation, which
+"""Requests and replies of stream management (5.1.1 to 5.1.6) as types. Owns their fields, order and documentation, which
 the OpenAPI description repeats; knows no rules.
 
 Optional fields of requests take null and `""` for absent, whatever their type (clients.md section 0, rule 8). Order of
@@ -78,6 +78,95 @@ class CreateStreamRequest(Struct, frozen=True, kw_only=True):
     sys_tags: Annotated[list[TagField] | Absent | None, _text("The enterprise project.")] = None
 
 
+class ChangePartitionsRequest(Struct, frozen=True, kw_only=True):
+    """Body of PUT /v2/{project_id}/streams/{stream_name} (5.1.5 table 5-27)."""
+
+    stream_name: Annotated[
+        str | None, _text("Name of the stream, as in the path.", minLength=1, maxLength=64)
+    ] = None
+    target_partition_count: Annotated[
+        int | Absent | None, _text("Number of partitions to have; required.", minimum=1)
+    ] = None
+
+
+class ChangePartitionsReply(Struct, frozen=True, kw_only=True):
+    """Its reply, as clients read it (clients.md 1.2)."""
+
+    stream_name: str
+    current_partition_count: Annotated[int, _text("ACTIVE partitions before.")]
+    target_partition_count: Annotated[int, _text("ACTIVE partitions from now on.")]
+
+
+class UpdateStreamRequest(Struct, frozen=True, kw_only=True):
+    """Body of PUT /v3/{project_id}/streams/{stream_name} (5.1.6 table 5-29) and of PUT
+    /v2/{project_id}/streams/{stream_name}/update. What is absent stays as it is."""
+
+    stream_name: Annotated[
+        str | None, _text("Name of the stream, as in the path.", minLength=1, maxLength=64)
+    ] = None
+    data_duration: Annotated[int | Absent | None, _text("Retention in hours.", minimum=24, maximum=168)] = (
+        None
+    )
+    data_type: Annotated[str | None, _text("Source data type.", "BLOB", "JSON", "CSV")] = None
+    data_schema: Annotated[
+        str | dict[str, Any] | list[Any] | None, _text("Avro schema of JSON and CSV data, as a JSON text.")
+    ] = None
+    auto_scale_enabled: Annotated[bool | Absent | None, _text("Whether to scale automatically.")] = None
+    auto_scale_min_partition_count: Annotated[
+        int | Absent | None, _text("Fewest partitions after an automatic scale-down.", minimum=1)
+    ] = None
+    auto_scale_max_partition_count: Annotated[
+        int | Absent | None, _text("Most partitions after an automatic scale-up.", minimum=1)
+    ] = None
+    update_type: Annotated[str | None, _text("What to update, such as AUTO_SCALE; not needed.")] = None
+    target_data_type: Annotated[str | None, _text("Older name of data_type.", "BLOB", "JSON", "CSV")] = None
+    target_data_schema: Annotated[
+        str | dict[str, Any] | list[Any] | None, _text("Older name of data_schema.")
+    ] = None
+
+
+class UpdateStreamReply(Struct, frozen=True, kw_only=True):
+    """Reply of PUT /v2/{project_id}/streams/{stream_name}/update, as the Java SDK reads it (clients.md 1.2)."""
+
+    stream_name: str
+    target_data_type: Annotated[str, _text("Source data type from now on.")]
+
+
+class StreamActionRequest(Struct, frozen=True, kw_only=True):
+    """Body of POST /v2/{project_id}/streams/{stream_name}/action."""
+
+    action: Annotated[str, _text("What to do.", "freeze", "thaw")]
+
+
+class UpdatePartitionCount(Struct, frozen=True, kw_only=True, gc=False):
+    """One change of the partition count (5.1.4 table 5-22), without the two fields whose types clients disagree about
+    (clients.md section 7, rule 3)."""
+
+    create_timestamp: Annotated[int, _text("Milliseconds since the epoch.")]
+    src_partition_count: Annotated[int, _text("ACTIVE partitions before.")]
+    target_partition_count: Annotated[int, _text("ACTIVE partitions after.")]
+    auto_scale: Annotated[bool, _text("Whether automatic scaling did it.")]
+
+
+class ScalingLogEntry(UpdatePartitionCount, frozen=True, kw_only=True, gc=False):
+    """The same in the scaling log."""
+
+    result_code: Annotated[int, _text("1: done.")] = 1
+
+
+class ScalingLogReply(Struct, frozen=True, kw_only=True):
+    """Reply of GET /v2/{project_id}/streams/{stream_name}/update_partition_counts."""
+
+    stream_id: str
+    stream_name: str
+    total_number: Annotated[int, _text("Entries that are kept, on this page or not.")]
+    update_partition_counts: Annotated[list[ScalingLogEntry], _text("Newest first.")]
+    has_more: bool
+    next_start: Annotated[int | UnsetType, _text("`start` of the next page; left out on the last one.")] = (
+        UNSET
+    )
+
+
 class StreamInfo(Struct, frozen=True, kw_only=True):
     """One stream of a list (5.1.2 table 5-11)."""
 
@@ -118,8 +207,7 @@ class PartitionResult(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DescribeStreamReply(Struct, frozen=True, kw_only=True):
-    """Reply of GET /v2/{project_id}/streams/{stream_name} (5.1.4 table 5-19). `update_partition_counts` is left out:
-    clients disagree about the types in it (clients.md section 7)."""
+    """Reply of GET /v2/{project_id}/streams/{stream_name} (5.1.4 table 5-19)."""
 
     stream_id: str
     stream_name: str
@@ -136,6 +224,10 @@ class DescribeStreamReply(Struct, frozen=True, kw_only=True):
     readable_partition_count: Annotated[int, _text("ACTIVE and DELETED partitions.")]
     partitions: list[PartitionResult]
     has_more_partitions: bool
+    update_partition_counts: Annotated[
+        list[UpdatePartitionCount] | UnsetType,
+        _text("The newest changes, oldest first; left out when there was none."),
+    ] = UNSET
     tags: list[TagField]
     sys_tags: list[TagField]
     auto_scale_enabled: bool

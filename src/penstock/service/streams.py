@@ -16,6 +16,7 @@ from penstock.limits import Limits
 from penstock.log.base import PartitionRef, RecordLog, UnknownPartition
 from penstock.model import validation
 from penstock.model.hashing import split
+from penstock.model.scaling import Scaling
 from penstock.model.schema import check_schema, schema_text
 from penstock.model.streams import (
     DataType,
@@ -40,6 +41,7 @@ from penstock.service.stream_types import (
     PartitionResult,
     StreamInfo,
     TagField,
+    UpdatePartitionCount,
     given,
     tag_fields,
 )
@@ -110,6 +112,7 @@ async def describe_stream(
         status=404,
     )
     page = stream.partitions[first : first + limit_partitions]
+    changes = await context.scalings.newest(context, stream)
     csv = stream.csv_delimiter
     return DescribeStreamReply(
         stream_id=stream.stream_id,
@@ -127,6 +130,7 @@ async def describe_stream(
         readable_partition_count=len(stream.readable),
         partitions=[_partition(context.log, stream.stream_id, partition) for partition in page],
         has_more_partitions=first + limit_partitions < len(stream.partitions),
+        update_partition_counts=[_scaling(one) for one in changes] or msgspec.UNSET,
         tags=tag_fields(stream.tags),
         sys_tags=tag_fields(stream.sys_tags),
         auto_scale_enabled=stream.auto_scale_enabled,
@@ -147,15 +151,19 @@ async def delete_stream(
         work.result()
 
 
-def find_stream(context: Context, project_id: str, name: str, stream_id: str = "") -> Stream:
+def find_stream(
+    context: Context, project_id: str, name: str, stream_id: str = "", *, status: int | None = 404
+) -> Stream:
     """The project's stream with `stream_id` when one is given, else of that name, else with that id. Streams of other
-    projects are not there: 404 with DIS.4301, as Terraform wants for "gone"."""
+    projects are not there: DIS.4301, for GET and DELETE with 404, as Terraform wants for "gone"."""
     if stream_id:
         stream = context.directory.find_id(project_id, stream_id)
     else:
         stream = context.directory.find(project_id, name)
     if stream is None:
-        raise stream_missing((name or stream_id)[: context.limits.stream_name_length], project_id, status=404)
+        raise stream_missing(
+            (name or stream_id)[: context.limits.stream_name_length], project_id, status=status
+        )
     return stream
 
 
@@ -235,6 +243,15 @@ def _info(stream: Stream) -> StreamInfo:
         auto_scale_enabled=stream.auto_scale_enabled,
         auto_scale_min_partition_count=stream.auto_scale_min if stream.auto_scale_enabled else 0,
         auto_scale_max_partition_count=stream.auto_scale_max if stream.auto_scale_enabled else 0,
+    )
+
+
+def _scaling(one: Scaling) -> UpdatePartitionCount:
+    return UpdatePartitionCount(
+        create_timestamp=one.occurred_ms,
+        src_partition_count=one.source,
+        target_partition_count=one.target,
+        auto_scale=one.automatic,
     )
 
 
