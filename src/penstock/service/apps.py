@@ -155,7 +155,7 @@ async def _delete(context: Context, project_id: str, app_name: str) -> None:
     removed = await context.catalog.apply(Remove(APPS, {"app_id": app.app_id}))
     context.apps.drop(app)
     if not removed:
-        raise ApiError("DIS.4332", f"[{app.name}]")  # another call was faster
+        raise app_missing(app.name)  # another call was faster
 
 
 async def consuming_state(
@@ -230,8 +230,13 @@ def find_app(context: Context, project_id: str, name: str) -> App:
     """The project's app of that name. DIS.4332 (400) when there is none."""
     app = context.apps.find(project_id, name)
     if app is None:
-        raise ApiError("DIS.4332", f"[{validation.shown(name, context.limits.app_name_length)}]")
+        raise app_missing(name)
     return app
+
+
+def app_missing(name: str) -> ApiError:
+    """DIS.4332 (400)."""
+    return ApiError("DIS.4332", f"[{validation.shown(name)}]")
 
 
 def _reply(context: Context, app: App) -> AppReply:

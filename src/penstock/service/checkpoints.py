@@ -20,7 +20,7 @@ from penstock.model import apps as rules
 from penstock.model import validation
 from penstock.model.apps import App, Checkpoint
 from penstock.model.streams import PartitionStatus, Right, Stream, StreamStatus, partition_name
-from penstock.service.apps import find_app
+from penstock.service.apps import app_missing, find_app
 from penstock.service.context import Context
 from penstock.service.lifecycle import to_the_end
 from penstock.service.stream_types import Absent, given
@@ -89,8 +89,9 @@ async def commit_checkpoint(
     try:
         await context.commits.commit(context, checkpoint)
     except Missing:
-        # Deleted while it was on its way.
-        find_app(context, project_id, app.name)
+        # Deleted while it was on its way; another one may have its name by now.
+        if context.apps.by_id(app.app_id) is None:
+            raise app_missing(app.name) from None
         raise stream_missing(stream.name, project_id) from None
 
 
