@@ -16,6 +16,7 @@ from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.checkpoint_commits import Commits
 from penstock.service.events import Events
+from penstock.service.groups import Groups
 from penstock.service.scaling_log import ScalingLog
 from penstock.service.traffic import Traffic
 
@@ -42,6 +43,7 @@ class Context(msgspec.Struct, kw_only=True):
     events: Events = msgspec.field(default_factory=Events)
     apps: Apps = msgspec.field(default_factory=Apps)
     commits: Commits = msgspec.field(default_factory=Commits)
+    groups: Groups = msgspec.field(default_factory=Groups)
     scalings: ScalingLog = msgspec.field(default_factory=ScalingLog)
 
     def __post_init__(self) -> None:
