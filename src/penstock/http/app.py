@@ -20,6 +20,7 @@ from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
 from penstock.http.wire.compression import inflate
 from penstock.iam.base import Principal, SentRequest
+from penstock.iam.refused import Failed
 from penstock.limits import UNLIMITED
 from penstock.model.flow import RateWindow
 from penstock.model.streams import Stream
@@ -27,6 +28,8 @@ from penstock.service.context import Context
 
 HotOperation = Callable[[Context, Exchange], Awaitable[Response]]
 Forward = Callable[[SentRequest, str], Awaitable[Response]]
+CountFailure = Callable[[str, str], Awaitable[bool]]
+"""Given address and key, whether there were too many failures already."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -44,8 +47,17 @@ _log = structlog.get_logger("penstock.http")
 class Application:
     """Answers requests. Also an ASGI application, for servers other than our own."""
 
-    def __init__(self, context: Context, routes: Iterable[Route], *, forward: Forward | None = None) -> None:
-        """With `forward`, everything but the hot operations is answered by it: another process's application."""
+    def __init__(
+        self,
+        context: Context,
+        routes: Iterable[Route],
+        *,
+        forward: Forward | None = None,
+        failed: CountFailure | None = None,
+    ) -> None:
+        """With `forward`, everything but the hot operations is answered by it: another process's application. `failed` counts
+        failed authentications where the identity itself does not."""
+        self._failed = failed
         self.context = context
         self._forward = forward
         table: list[tuple[str, str, HotOperation | Route]] = [*HOT]
@@ -121,6 +133,9 @@ class Application:
                 response = await self._control(sent, match, match.handler, scheme)
             else:
                 response = await self._hot(sent, match, match.handler)
+        except Failed as error:
+            over = self._failed is not None and await self._failed(error.peer, error.key)
+            response = error_response(ApiError("DIS.4309") if over else error)
         except ApiError as error:
             response = error_response(error)
         except Exception:

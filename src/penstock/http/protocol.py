@@ -275,13 +275,12 @@ class Protocol(HttpToolsProtocol):
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        self._write(response, keep_alive=cycle.keep_alive and not self._shared.draining)
-
-    def _write(self, response: Response, *, keep_alive: bool) -> None:
-        self._send(response, keep_alive=keep_alive)
+        keep_alive = cycle.keep_alive and not self._shared.draining
+        self._send(response, keep_alive=keep_alive, head=cycle.method == "HEAD")
         self._written(keep_alive=keep_alive)
 
-    def _send(self, response: Response, *, keep_alive: bool) -> None:
+    def _send(self, response: Response, *, keep_alive: bool, head: bool = False) -> None:
+        """With `head`, what a body would be and nothing of it."""
         lines = [STATUS_LINE[response.status], self._shared.date()]
         lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
         if response.content_type is not None:
@@ -293,7 +292,9 @@ class Protocol(HttpToolsProtocol):
         if not keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        if isinstance(body, bytes):
+        if head or not body:
+            self.transport.write(b"".join(lines))
+        elif isinstance(body, bytes):
             lines.append(body)
             self.transport.write(b"".join(lines))
         elif len(body) > _PIECES:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import ApiError, invalid, stream_missing
 from penstock.iam.base import Principal
+from penstock.iam.identity import ANY_ENTERPRISE, Identity
 from penstock.model.streams import Right, Stream
 
 if TYPE_CHECKING:
-    from penstock.iam.identity import Identity
     from penstock.service.directory import Directory
 
 _RIGHTS: dict[str, Right] = {
@@ -44,12 +44,22 @@ class Access:
         identity = self._identity
         if identity is None or principal.owner:
             return
-        # The enterprise projects of another account mean nothing in this one.
+        # The enterprise projects of another account mean nothing in this one. What is about no stream, or about one that is not
+        # there, is allowed by a grant in any.
         own = stream if stream is not None and stream.project_id == project_id else None
-        if identity.allows(principal, project_id, action, None if own is None else own.enterprise_project_id):
+        enterprise = ANY_ENTERPRISE if stream is None else None if own is None else own.enterprise_project_id
+        if identity.allows(principal, project_id, action, enterprise):
             return
         right = _RIGHTS.get(action)
         if own is None or right is None or not granted(own, principal, right):
+            raise ApiError("DIS.4116", f"[{action}]")
+
+    def check_enterprise(
+        self, principal: Principal, project_id: str, action: str, enterprise_project: str
+    ) -> None:
+        """The same for what is about to be in an enterprise project."""
+        identity = self._identity
+        if identity is not None and not identity.allows(principal, project_id, action, enterprise_project):
             raise ApiError("DIS.4116", f"[{action}]")
 
     def visible(self, principal: Principal, project_id: str, stream: Stream, right: Right) -> bool:

@@ -67,9 +67,11 @@ async def create_stream(
 ) -> Stream:
     """5.1.1. The stream is RUNNING when this returns: Terraform reads it at once (clients.md 1.2).
 
-    DIS.4200 (a field), DIS.4307 (exists), DIS.4308 (quota), DIS.4360 (schema), DIS.4601 (tags).
+    DIS.4116, DIS.4200 (a field), DIS.4307 (exists), DIS.4308 (quota), DIS.4360 (schema), DIS.4601 (tags).
     """
     stream = _new_stream(project_id, request, context.limits, context.clock.now_ms())
+    # The route let pass who may create in some enterprise project; it must be this one.
+    context.access.check_enterprise(principal, project_id, "dis:streams:create", stream.enterprise_project_id)
     return await asyncio.shield(lifecycle.to_the_end(lifecycle.create(context, stream)))
 
 

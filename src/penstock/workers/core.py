@@ -39,6 +39,7 @@ from penstock.workers.rpc import Disconnected, Peer, RemoteError
 
 START_SECONDS = 30.0
 CHANGE_SECONDS = 1.0
+IDENTITY_SECONDS = 5.0
 RESTART_SECONDS = 0.5
 """Pause before a worker that died is started again."""
 
@@ -47,6 +48,7 @@ _put = msgspec.msgpack.Decoder(PutCall)
 _fetch = msgspec.msgpack.Decoder(FetchCall)
 _place = msgspec.msgpack.Decoder(PlaceCall)
 _respond = msgspec.msgpack.Decoder(RespondCall)
+_failed = msgspec.msgpack.Decoder(tuple[str, str])
 _report = msgspec.msgpack.Decoder(Report)
 
 
@@ -80,8 +82,10 @@ class Workers:
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = False
         self._changes: list[Change] = []
-        self._telling: asyncio.Future[None] | None = None
+        self._identity_changed = False
+        self._telling: asyncio.Task[None] | None = None
         context.directory.on_change(self._note)
+        context.identity.on_change(self._note_identity)
 
     async def start(self, stop: asyncio.Event) -> bool:
         """Start all and wait until each accepts connections; False when `stop` was set meanwhile. Raises OSError when they do
@@ -145,6 +149,7 @@ class Workers:
             "place": self._on_place,
             "respond": self._on_respond,
             "report": self._on_report,
+            "failed": self._on_failed,
         }
         ours.setblocking(False)
         _, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(methods), sock=ours)
@@ -168,20 +173,39 @@ class Workers:
         known = after if after is not None else before
         assert known is not None
         self._changes.append(Change(known.stream_id, after))
+        self._begin_telling()
+
+    def _note_identity(self) -> None:
+        self._identity_changed = True
+        self._begin_telling()
+
+    def _begin_telling(self) -> None:
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_all(), name="telling workers")
 
     async def tell(self) -> None:
         """Return when every worker knows what has changed so far, so that a reply is true whichever worker the client asks
-        next. One that does not answer within a second is taken for dead."""
-        changes, self._changes = self._changes, []
-        if not changes:
-            return
-        await asyncio.gather(*(self._tell(worker, changes) for worker in self._workers))
+        next. One that does not answer in time is taken for dead."""
+        if self._telling is not None:
+            await asyncio.shield(self._telling)
 
-    async def _tell(self, worker: _Worker, changes: list[Change]) -> None:
+    async def _tell_all(self) -> None:
+        while self._changes or self._identity_changed:
+            changes, self._changes = self._changes, []
+            identity, self._identity_changed = self._identity_changed, False
+            calls = [
+                self._tell(worker, "changes", changes, CHANGE_SECONDS) for worker in self._workers if changes
+            ]
+            if identity:
+                # They read it from the catalog, where it is already.
+                calls += [self._tell(worker, "identity", None, IDENTITY_SECONDS) for worker in self._workers]
+            await asyncio.gather(*calls)
+
+    async def _tell(self, worker: _Worker, method: str, what: object, seconds: float) -> None:
         if worker.peer is None:
             return
         try:
-            await asyncio.wait_for(worker.peer.call("changes", changes), CHANGE_SECONDS)
+            await asyncio.wait_for(worker.peer.call(method, what), seconds)
         except (TimeoutError, Disconnected, RemoteError) as error:
             _log.error("worker does not take changes", worker=worker.number, reason=str(error))
             if worker.process is not None and worker.process.returncode is None:
@@ -226,6 +250,11 @@ class Workers:
         return RespondResult(
             response.status, response.content_type, response.joined(), list(response.headers)
         )
+
+    async def _on_failed(self, body: msgspec.Raw) -> bool:
+        peer, key = _failed.decode(body)
+        failures = self._context.identity.failures
+        return failures is not None and failures.record(peer, key)
 
     async def _on_report(self, body: msgspec.Raw) -> None:
         self._add(_report.decode(body))

@@ -35,12 +35,13 @@ from penstock.service.records import Records
 from penstock.service.traffic import Traffic
 from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
-from penstock.workers.rpc import Peer
+from penstock.workers.rpc import Disconnected, Peer, RemoteError
 
 STOP_SECONDS = 3.5
 _BACKLOG = 1024
 
 _changes = msgspec.msgpack.Decoder(list[Change])
+_over = msgspec.msgpack.Decoder(bool)
 _respond = msgspec.msgpack.Decoder(RespondResult)
 
 
@@ -51,7 +52,17 @@ class Worker:
         self.directory = Directory()
         self.traffic = Traffic()
         self.records: Records | None = None
-        self.core = Peer({"changes": self._on_changes, "report": self._on_report, "stop": self._on_stop})
+        self.identity: Identity | None = None
+        self.identity_stale = False
+        """Whether something changed while the catalog was being read for the first time."""
+        self.core = Peer(
+            {
+                "changes": self._on_changes,
+                "identity": self._on_identity,
+                "report": self._on_report,
+                "stop": self._on_stop,
+            }
+        )
         self.shared: Shared | None = None
         self.server: asyncio.Server | None = None
 
@@ -70,6 +81,11 @@ class Worker:
         identity = await Identity.open(
             catalog, sealer, clock, settings.limits, auth=settings.auth, region=settings.region
         )
+        # Failures count for all workers together, in the core.
+        identity.failures = None
+        self.identity = identity
+        if self.identity_stale:
+            await identity.refresh()
         partitions = RemotePartitions(self.core)
         access = Access(identity, self.directory)
         records = Records(
@@ -90,7 +106,7 @@ class Worker:
             access=access,
             traffic=self.traffic,
         )
-        self.shared = Shared(Application(context, (), forward=self._forward), loop)
+        self.shared = Shared(Application(context, (), forward=self._forward, failed=self._failed), loop)
         self.server = await loop.create_server(
             self.shared.factory(), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
         )
@@ -120,6 +136,18 @@ class Worker:
                 self.directory.put(change.stream)
             elif (known := self.directory.by_id(change.stream_id)) is not None:
                 self.directory.drop(known)
+
+    async def _on_identity(self, body: msgspec.Raw) -> None:
+        if self.identity is None:
+            self.identity_stale = True
+        else:
+            await self.identity.refresh()
+
+    async def _failed(self, peer: str, key: str) -> bool:
+        try:
+            return _over.decode(await self.core.call("failed", (peer, key)))
+        except (Disconnected, RemoteError):
+            return False  # it is refused either way
 
     async def _on_report(self, body: msgspec.Raw) -> Report:
         return self._counted()
