@@ -2,9 +2,10 @@
 
 What is put together into SQL (S608) are names from `rows.TABLES` and clauses of this file; values are always bound.
 
-Write-ahead log and `synchronous = FULL`: a call that returned is on the disk. Every call runs on one thread with one
-connection, so calls are serial; `BEGIN IMMEDIATE` keeps them so against other processes. Writes that wait for the thread
-together are committed together, each in a savepoint of its own: one sync for all of them. Reads on hot paths come from
+Write-ahead log and `synchronous = FULL`: a call that returned is on the disk. Writes run on one thread with one connection, so
+they are serial; `BEGIN IMMEDIATE` keeps them so against other processes. Those that wait for the thread together are committed
+together, each in a savepoint of its own: one sync for all of them. Reads have a thread and a connection of their own, so that
+they wait for no sync; they see what is committed, which is what has been answered. Reads on hot paths come from
 `service.directory`, not from here.
 """
 
@@ -16,6 +17,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -66,13 +69,34 @@ async def open_catalog(path: Path) -> Catalog:
     Raises Damaged when the file is no catalog, TooNew when a later version wrote it, CatalogError when it cannot be
     opened.
     """
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
+    writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
+    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog reads")
+    loop = asyncio.get_running_loop()
     try:
-        connection = await asyncio.get_running_loop().run_in_executor(executor, _open, path)
+        write = await loop.run_in_executor(writer, _open, path)
+        try:
+            read = await loop.run_in_executor(reader, _open_reader, path)
+        except BaseException:
+            await loop.run_in_executor(writer, write.close)
+            raise
     except BaseException:
-        executor.shutdown(wait=False)
+        writer.shutdown(wait=False)
+        reader.shutdown(wait=False)
         raise
-    return SqliteCatalog(path, connection, executor)
+    return SqliteCatalog(path, _Side(write, writer), _Side(read, reader))
+
+
+def _open_reader(path: Path) -> sqlite3.Connection:
+    with _errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA cell_size_check = ON")
+            connection.execute("PRAGMA trusted_schema = OFF")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -175,13 +199,20 @@ def _errors(path: Path) -> Iterator[None]:
         raise CatalogError(f"catalog {path}: {error.strerror}") from error
 
 
+class _Side(NamedTuple):
+    """A connection and the only thread that uses it."""
+
+    connection: sqlite3.Connection
+    executor: ThreadPoolExecutor
+
+
 class SqliteCatalog:
     """A Catalog; made by `open_catalog`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, writer: _Side, reader: _Side) -> None:
         self._path = path
-        self._connection = connection
-        self._executor = executor
+        self._writer = writer
+        self._reader = reader
         self._closed = False
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
@@ -190,15 +221,17 @@ class SqliteCatalog:
         return f"<SqliteCatalog {self._path}>"
 
     async def _call(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        """Run `work` on the catalog's thread. A caller that goes away does not interrupt it."""
+        """Run `work`, which reads. A caller that goes away does not interrupt it."""
         if self._closed:
             raise CatalogError("the catalog is closed")
+        return await self._run(self._reader, work)
 
+    async def _run(self, side: _Side, work: Callable[[sqlite3.Connection], R]) -> R:
         def guarded() -> R:
             with _errors(self._path):
-                return work(self._connection)
+                return work(side.connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, guarded)
+        return await asyncio.get_running_loop().run_in_executor(side.executor, guarded)
 
     async def _write(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Run `work` in a transaction. A caller that goes away does not interrupt it."""
@@ -215,7 +248,7 @@ class SqliteCatalog:
         while self._waiting:
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
             try:
-                outcomes = await loop.run_in_executor(self._executor, self._commit, group)
+                outcomes = await loop.run_in_executor(self._writer.executor, self._commit, group)
             except BaseException as error:
                 outcomes = [error] * len(group)
             for (_, done), outcome in zip(group, outcomes, strict=True):
@@ -229,9 +262,11 @@ class SqliteCatalog:
 
     def _commit(self, group: list[_Write]) -> list[Any]:
         """One transaction; a result or an error for each. Raises when none could be committed."""
-        connection = self._connection
+        connection = self._writer.connection
         outcomes: list[Any] = []
         with _errors(self._path), _transaction(connection):
+            if len(group) == 1:
+                return [group[0].work(connection)]
             for work, _ in group:
                 connection.execute("SAVEPOINT one")
                 try:
@@ -348,8 +383,12 @@ class SqliteCatalog:
     async def apply(self, *changes: Change) -> int:
         def work(connection: sqlite3.Connection) -> int:
             touched = 0
-            for change in changes:
-                touched = _apply(connection, change)
+            for kind, together in groupby(changes, _written_together):
+                if kind is not None:
+                    touched = _write_rows(connection, kind, [change.value for change in together])  # type: ignore[union-attr]
+                    continue
+                for change in together:
+                    touched = _apply(connection, change)
             return touched
 
         return await self._write(work)
@@ -415,12 +454,14 @@ class SqliteCatalog:
             return
         while self._committing is not None:
             await asyncio.wait([self._committing])
-        closing = self._call(lambda c: c.close())
+        self._closed = True
         try:
-            await closing
+            # The last connection to close folds the write-ahead log: the one that may write.
+            await self._run(self._reader, lambda c: c.close())
+            await self._run(self._writer, lambda c: c.close())
         finally:
-            self._closed = True
-            self._executor.shutdown(wait=False)
+            self._reader.executor.shutdown(wait=False)
+            self._writer.executor.shutdown(wait=False)
 
     async def _one(self, table: Table[T], where: str, parameters: Sequence[Any]) -> T | None:
         query = f"SELECT {table.all_columns} FROM {table.name} WHERE {where}"  # noqa: S608
@@ -439,6 +480,27 @@ class _Write(NamedTuple):
 
     work: Callable[[sqlite3.Connection], Any]
     done: asyncio.Future[Any]
+
+
+def _written_together(change: Change) -> Table[Any] | None:
+    """The table, for changes that one statement can write as many of as come in a row."""
+    return change.table if isinstance(change, Put) and not change.quotas else None
+
+
+@cache
+def _put_statement(table: Table[Any]) -> str:
+    keys = ", ".join(table.columns[: table.keys])
+    rest = (*table.columns[table.keys :], "document", "checksum")
+    return (
+        f"INSERT INTO {table.name} ({table.all_columns}) VALUES ({table.marks}) "  # noqa: S608
+        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}"
+    )
+
+
+def _write_rows(connection: sqlite3.Connection, table: Table[Any], values: Sequence[msgspec.Struct]) -> int:
+    """Write rows, over those with their keys; 1, as `_apply` says of the last one."""
+    connection.executemany(_put_statement(table), map(table.encode, values))
+    return 1
 
 
 def _apply(connection: sqlite3.Connection, change: Change) -> int:
