@@ -36,6 +36,7 @@ from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
 from penstock.iam.sealing import Sealer, SealingError, kept_secret
+from penstock.jobs.autoscale import AutoScale
 from penstock.jobs.periodic import Periodic
 from penstock.jobs.retention import Retention
 from penstock.jobs.terminate import Terminate
@@ -105,7 +106,12 @@ async def _serve(settings: Settings) -> int:
             if not await workers.start(stop):
                 return 0
         manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
-        jobs = [Periodic("connections", _sweeper(served), 1.0), Retention(context), Terminate(context)]
+        jobs = [
+            Periodic("connections", _sweeper(served), 1.0),
+            Retention(context),
+            Terminate(context),
+            AutoScale(context),
+        ]
         for job in jobs:
             job.start()
         url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"

@@ -54,7 +54,15 @@ async def change_partitions(
         raise ApiError("DIS.4200", "[Invalid target_partition_count null.]")
     validation.within("target_partition_count", target, 1, context.limits.partitions_per_stream)
     stream = named_stream(context, project_id, stream_name, stream_id, request.stream_name, required=True)
-    entry = await asyncio.shield(to_the_end(scale(context, stream, target)))
+    try:
+        entry = await asyncio.shield(to_the_end(scale(context, stream, target)))
+    except ApiError as error:
+        if error.code in ("DIS.4308", "DIS.5000"):
+            detail = f"to {target} partitions: {error.message}"
+            context.events.emit("manual_scale_failed", project_id, stream.name, detail)
+            if error.code == "DIS.4308":
+                context.events.emit("quota_insufficient", project_id, stream.name, detail)
+        raise
     return ChangePartitionsReply(
         stream_name=stream.name,
         current_partition_count=target if entry is None else entry.source,
