@@ -27,6 +27,7 @@ from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SystemClock
 from penstock.config import ConfigError, Settings
 from penstock.credentials import FILE
+from penstock.dump.destinations import Asking
 from penstock.http.app import Application
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
@@ -51,6 +52,7 @@ from penstock.service.lifecycle import settle
 from penstock.service.partitions import Partitions
 from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
+from penstock.service.task_directory import Tasks
 from penstock.workers.core import Workers
 
 SHUTDOWN_SECONDS = 4.0
@@ -178,6 +180,8 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory = await Directory.open(catalog)
         apps = await Apps.open(catalog)
         directory.on_change(apps.stream_changed)
+        tasks = await Tasks.open(catalog, sealer)
+        directory.on_change(tasks.stream_changed)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         cursor_key = await kept_secret(catalog, sealer, "cursor-key")
         access = Access(identity, directory)
@@ -193,6 +197,8 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             records=Records(partitions, directory, access, limits, clock, cursor_key),
             access=access,
             apps=apps,
+            tasks=tasks,
+            destinations=Asking(settings.destinations, settings.data, limits.destination_seconds),
         )
         await reconcile(context)
         yield _Parts(context, partitions, cursor_key)

@@ -18,6 +18,8 @@ from penstock.service.checkpoint_commits import Commits
 from penstock.service.events import Events
 from penstock.service.groups import Groups
 from penstock.service.scaling_log import ScalingLog
+from penstock.service.task_asking import Asker
+from penstock.service.task_directory import Tasks
 from penstock.service.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class Context(msgspec.Struct, kw_only=True):
     commits: Commits = msgspec.field(default_factory=Commits)
     groups: Groups = msgspec.field(default_factory=Groups)
     scalings: ScalingLog = msgspec.field(default_factory=ScalingLog)
+    tasks: Tasks = msgspec.field(default_factory=Tasks)
+    destinations: Asker | None = None
+    """Asks destinations of dump tasks; None takes every task."""
 
     def __post_init__(self) -> None:
         if self.access.directory is None:
