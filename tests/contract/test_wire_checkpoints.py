@@ -178,7 +178,8 @@ class TestCommit:
     )
     def test_texts_must_be_texts(self, wire: Wire, app: str, stream: str, field: str) -> None:
         """The real service refuses numbers there (clients.md 3.2)."""
-        for value in (1, 1.5, True, [], {}):
+        values: tuple[object, ...] = (1, 1.5, True, [], {})
+        for value in values:
             refused(commit(wire, app, stream, **{field: value}), "DIS.4300", naming=field)
 
     def test_generation_must_be_a_number(self, wire: Wire, app: str, stream: str) -> None:

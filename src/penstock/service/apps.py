@@ -149,9 +149,8 @@ async def delete_app(context: Context, principal: Principal, project_id: str, ap
 
 async def _delete(context: Context, project_id: str, app_name: str) -> None:
     app = find_app(context, project_id, app_name)
-    groups = getattr(context, "groups", None)
-    if groups is not None and (members := groups.live_members(project_id, app.name)):
-        raise ApiError("DIS.4331", f"[{members} consumers of it are alive]")
+    if members := context.groups.live_members(project_id, app.name):
+        raise ApiError("DIS.4331", f"[{members} living members of its consumer group]")
     removed = await context.catalog.apply(Remove(APPS, {"app_id": app.app_id}))
     context.apps.drop(app)
     if not removed:

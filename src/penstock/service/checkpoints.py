@@ -193,10 +193,8 @@ def _partition(stream: Stream, text: str, *, readable: bool = True) -> int:
 
 def _check_group(context: Context, project_id: str, app: App, request: CommitCheckpointRequest) -> None:
     """A member of a consumer group commits only in its group's generation."""
-    groups = getattr(context, "groups", None)
     generation = given(request.generation_id)
-    if groups is None or not (request.client_id or generation is not None):
-        return
-    groups.check_commit(
-        project_id, app.name, request.client_id or "", -1 if generation is None else generation
-    )
+    if request.client_id or generation is not None:
+        # Who names one of the two means to be a member; what is left out fits no group.
+        generation = -1 if generation is None else generation
+        context.groups.check_commit(project_id, app.name, request.client_id or "", generation)
