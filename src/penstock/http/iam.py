@@ -3,9 +3,13 @@ their own."""
 
 from __future__ import annotations
 
-from penstock.http import iam_projects
+from penstock.http import iam_grants, iam_groups, iam_projects, iam_roles, iam_users
 from penstock.http.call import Route
 
 ROUTES: list[Route] = [
+    *iam_users.ROUTES,
+    *iam_groups.ROUTES,
     *iam_projects.ROUTES,
+    *iam_roles.ROUTES,
+    *iam_grants.ROUTES,
 ]

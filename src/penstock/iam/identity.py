@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
 
 from penstock.catalog.base import AccessKey, Catalog, Domain, Project, User
 from penstock.catalog.tables.iam import RevokedToken
@@ -389,27 +391,25 @@ class Identity:
         return await self.store.add_domain(Domain(domain_id or new_id(), check_name("name", name)))
 
     async def add_user(self, domain_id: str, name: str, password: str, **fields: object) -> User:
-        """A new user of an account; `fields` are others of User. Raises ApiError DIS.4200, catalog.Exists, QuotaExceeded."""
-        if not password:
-            raise invalid("password", "is empty")
-        now = self.clock.now_ms()
-        made = User(
-            user_id=new_id(),
-            domain_id=domain_id,
-            name=check_name("name", name),
-            password_hash=await self._passwords.hash(password),
-            created_ms=now,
-            password_ms=now,
-            **fields,  # type: ignore[arg-type]
-        )
+        """A new user of an account; `fields` are others of User. With an empty password none lets the user in. Raises ApiError
+        DIS.4200, catalog.Exists, QuotaExceeded."""
+        made = User(user_id=new_id(), domain_id=domain_id, name=check_name("name", name), password_hash="")
+        if password:
+            fields |= await self.hashed(password)
+        made = msgspec.structs.replace(made, created_ms=self.clock.now_ms(), **fields)
         return await self.store.add_user(made)
+
+    async def hashed(self, password: str) -> dict[str, Any]:
+        """The fields of User that a new password sets."""
+        return {
+            "password_hash": await self._passwords.hash(password),
+            "password_ms": self.clock.now_ms(),
+        }
 
     async def set_password(self, user_id: str, password: str) -> User:
         """Give a user another password and end the tokens made with the old one. Raises KeyError when the user is gone."""
-        hashed = await self._passwords.hash(password)
-        return await self.store.update_user(
-            user_id, end_tokens=True, password_hash=hashed, password_ms=self.clock.now_ms(), must_change=False
-        )
+        hashed = await self.hashed(password)
+        return await self.store.update_user(user_id, end_tokens=True, must_change=False, **hashed)
 
     async def add_project(
         self, domain_id: str, name: str, project_id: str | None = None, description: str = ""

@@ -309,8 +309,10 @@ async def test_names_ids_and_keys_have_a_form(server: Server) -> None:
             await server.identity.add_project(domain.domain_id, "new", project_id)
     with pytest.raises(ApiError, match="access_key"):
         await server.identity.add_access_key(user.user_id, "a,b", "s")
-    with pytest.raises(ApiError, match="password"):
-        await server.identity.add_user(domain.domain_id, "new", "")
+    made = await server.identity.add_user(domain.domain_id, "new", "")
+    for password in ("", "x"):
+        with pytest.raises(ApiError, match="password is wrong"):
+            await server.identity.login("10.0.0.1", made, "new", password)
 
 
 async def test_auth_off(server: Server) -> None:
