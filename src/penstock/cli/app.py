@@ -6,14 +6,24 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from penstock.cli.client import Client
-
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+from penstock.cli.options import (
+    DEFAULT_ENDPOINT,
+    HELP,
+    AsJson,
+    CaCert,
+    CredentialsFile,
+    Endpoint,
+    From,
+    Insecure,
+    PartitionId,
+    StreamName,
+    connect,
+)
+from penstock.cli.stream_app import stream_app
 
 app = typer.Typer(
     name="penstock",
@@ -24,51 +34,7 @@ app = typer.Typer(
     context_settings=HELP,
     help="A self-hosted Data Ingestion Service: programs written for Huawei Cloud DIS point at it and work unmodified.",
 )
-stream_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
-app.add_typer(stream_app, name="stream", help="Create, list, show and delete streams.")
-
-Endpoint = Annotated[
-    str,
-    typer.Option("--endpoint", envvar="PENSTOCK_ENDPOINT", metavar="URL", help="Where the server is."),
-]
-CredentialsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--credentials",
-        metavar="FILE",
-        help="The server's credentials.csv.  [default: $PENSTOCK_CREDENTIALS, or ./data/credentials.csv]",
-    ),
-]
-CaCert = Annotated[
-    Path | None,
-    typer.Option("--cacert", envvar="PENSTOCK_CACERT", metavar="FILE", help="Authority to trust (https)."),
-]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate (https).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="Name of the stream.", show_default=False)]
-PartitionId = Annotated[
-    str | None,
-    typer.Option("--partition", "-p", metavar="P", help="Only this partition: 3, or shardId-0000000003."),
-]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="WHERE",
-        help="Where to start: trim (oldest record), latest (only what comes from now on), a sequence number, 10m / 2h / "
-        "1d ago, or a time (2026-01-31T12:00:00Z).",
-    ),
-]
-
-DEFAULT_ENDPOINT = "http://127.0.0.1:20004"
-
-
-def connect(endpoint: str, credentials: Path | None, cacert: Path | None, insecure: bool) -> Client:
-    """A client as the options say."""
-    from penstock.cli import credentials as files
-    from penstock.cli.client import Client
-
-    return Client(endpoint, files.read(files.find(credentials)), cacert=cacert, insecure=insecure)
+app.add_typer(stream_app, name="stream", help="Create, show, scale and delete streams.")
 
 
 @app.command()
@@ -204,120 +170,6 @@ def cert(
         f"  Debian machines    cp {paths['CA']} /usr/local/share/ca-certificates/penstock.crt && update-ca-certificates\n"
         f"Keep {paths['CA_KEY']} to yourself: who has it can make certificates that these clients trust."
     )
-
-
-@stream_app.command("create")
-def stream_create(
-    name: StreamName,
-    partitions: Annotated[
-        int, typer.Option("--partitions", "-n", metavar="N", help="Number of partitions.")
-    ] = 1,
-    stream_type: Annotated[
-        str,
-        typer.Option(
-            "--type",
-            metavar="COMMON|ADVANCED",
-            help="A COMMON partition takes 1 MB/s, an ADVANCED one 5 MB/s.",
-        ),
-    ] = "COMMON",
-    retention: Annotated[
-        int | None, typer.Option("--retention", metavar="HOURS", help="24 to 168.  [default: 24]")
-    ] = None,
-    data_type: Annotated[
-        str | None, typer.Option("--data-type", metavar="BLOB|JSON|CSV", help="[default: BLOB]")
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be given again.")
-    ] = None,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-) -> None:
-    """Create a stream.
-
-    \b
-    Examples:
-      penstock stream create clicks
-      penstock stream create clicks --partitions 4 --type ADVANCED --retention 72 --tag team=web
-    """
-    from penstock.cli import streams
-
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.create(
-            client,
-            name,
-            partitions=partitions,
-            kind=stream_type,
-            retention=retention,
-            data_type=data_type,
-            tags=tag or [],
-        )
-
-
-@stream_app.command("list")
-def stream_list(
-    as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-) -> None:
-    """List the streams of the project.
-
-    \b
-    Examples:
-      penstock stream list
-      penstock stream list --json | jq -r .stream_name
-    """
-    from penstock.cli import streams
-
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.list_all(client, as_json=as_json)
-
-
-@stream_app.command("show")
-def stream_show(
-    name: StreamName,
-    as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-) -> None:
-    """Show a stream and its partitions, with the sequence numbers that can be read.
-
-    \b
-    Examples:
-      penstock stream show clicks
-      penstock stream show clicks --json | jq .writable_partition_count
-    """
-    from penstock.cli import streams
-
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.show(client, name, as_json=as_json)
-
-
-@stream_app.command("delete")
-def stream_delete(
-    name: StreamName,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-) -> None:
-    """Delete a stream and all its records, for good.
-
-    \b
-    Examples:
-      penstock stream delete clicks
-      penstock stream delete clicks --yes
-    """
-    from penstock.cli import streams
-
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.delete(client, name, yes=yes)
 
 
 @app.command()

@@ -126,6 +126,32 @@ class Client:
         """DELETE streams/NAME (5.1.2)."""
         self._call("DELETE", f"/streams/{encode(name)}", stream=name)
 
+    def change_partitions(self, name: str, target: int) -> dict[str, Any]:
+        """PUT streams/NAME (5.1.5)."""
+        body = {"stream_name": name, "target_partition_count": target}
+        return self._call("PUT", f"/streams/{encode(name)}", body=body, stream=name)
+
+    def update_stream(self, name: str, **fields: object) -> None:
+        """PUT streams/NAME/update (5.1.6); fields that are None are left out."""
+        body = {"stream_name": name} | {key: value for key, value in fields.items() if value is not None}
+        self._call("PUT", f"/streams/{encode(name)}/update", body=body, stream=name)
+
+    def scalings(self, name: str) -> Iterator[dict[str, Any]]:
+        """GET streams/NAME/update_partition_counts, all pages: one object for each change, newest first."""
+        start = ""
+        while True:
+            query = {"limit": "100", "start": start}
+            path = f"/streams/{encode(name)}/update_partition_counts"
+            reply = self._call("GET", path, query=query, stream=name)
+            yield from reply.get("update_partition_counts") or []
+            if not reply.get("has_more"):
+                return
+            start = str(reply.get("next_start", ""))
+
+    def act_on_stream(self, name: str, action: str) -> None:
+        """POST streams/NAME/action: freeze or thaw."""
+        self._call("POST", f"/streams/{encode(name)}/action", body={"action": action}, stream=name)
+
     # Records
 
     def put(

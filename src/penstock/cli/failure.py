@@ -38,6 +38,7 @@ _ADVICE: dict[str, str] = {
     "DIS.4116": "This user may not do that: use the credentials of the account's first user.",
     "DIS.4117": "The project in the credentials file is not one of this server's. Is it another server's file?",
     "DIS.4201": "See which partitions there are: penstock stream show {stream}",
+    "DIS.4205": "See how it is: penstock stream show {stream}\nIf it is FROZEN: penstock stream thaw {stream}",
     "DIS.4224": "See which sequence numbers there are: penstock stream show {stream}\n"
     "Or read everything there is: --from trim",
     "DIS.4225": "Run the command again: cursors live five minutes.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -42,7 +41,7 @@ def create(
         tags=pairs or None,
     )
     output.note(
-        f"Created {name} with {_count(partitions, 'partition')}. Write to it: echo hello | penstock put {name}"
+        f"Created {name} with {output.count(partitions, 'partition')}. Write to it: echo hello | penstock put {name}"
     )
 
 
@@ -62,11 +61,11 @@ def list_all(client: Client, *, as_json: bool) -> None:
                 str(stream.get("stream_type")),
                 str(stream.get("partition_count")),
                 f"{stream.get('retention_period')} h",
-                _time(stream.get("create_time")),
+                output.time(stream.get("create_time")),
             )
             for stream in streams
         ]
-        _table(("STREAM", "STATUS", "TYPE", "PARTITIONS", "RETENTION", "CREATED"), rows, right={3, 4})
+        output.table(("STREAM", "STATUS", "TYPE", "PARTITIONS", "RETENTION", "CREATED"), rows, right={3, 4})
     output.flush()
 
 
@@ -84,7 +83,7 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
         "Status": stream.get("status"),
         "Type": f"{stream.get('stream_type')}, {stream.get('data_type')}",
         "Retention": f"{stream.get('retention_period')} hours",
-        "Created": _time(stream.get("create_time")),
+        "Created": output.time(stream.get("create_time")),
         "Partitions": f"{stream.get('writable_partition_count')} writable, {stream.get('readable_partition_count')} readable",
         "Tags": tags,
     }
@@ -98,7 +97,7 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
         earliest, following = positions.sequence_range(partition)
         place = (f"{earliest}", f"{following}", f"{following - earliest}")
         rows.append((str(partition.get("partition_id")), str(partition.get("status")), *place))
-    _table(("PARTITION", "STATUS", "OLDEST", "NEXT", "RECORDS"), rows, right={2, 3, 4})
+    output.table(("PARTITION", "STATUS", "OLDEST", "NEXT", "RECORDS"), rows, right={2, 3, 4})
     if len(partitions) > PARTITIONS_SHOWN:
         output.line(f"... and {len(partitions) - PARTITIONS_SHOWN} more: penstock stream show {name} --json")
     output.flush()
@@ -115,22 +114,3 @@ def delete(client: Client, name: str, *, yes: bool) -> None:
             raise CommandError("Nothing was deleted.")
     client.delete_stream(name)
     output.note(f"Deleted {name}.")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> None:
-    """Aligned columns, as wide as their longest entry; easy to read and to cut."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [header, *rows]:
-        cells = (cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
-        output.line("  ".join(cells).rstrip())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _time(ms: object) -> str:
-    """Milliseconds as UTC time."""
-    return (
-        datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(ms, int) else "-"
-    )

@@ -15,7 +15,8 @@ from penstock.errors import CODES
 
 COMMANDS = [
     ("serve",), ("cert",), ("put",), ("get",), ("tail",), ("token",), ("doctor",), ("dump-segment",), ("version",),
-    ("stream", "create"), ("stream", "list"), ("stream", "show"), ("stream", "delete"),
+    ("stream", "create"), ("stream", "list"), ("stream", "show"), ("stream", "delete"), ("stream", "scale"),
+    ("stream", "update"), ("stream", "scalings"), ("stream", "freeze"), ("stream", "thaw"),
 ]  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["tail", "s", "--last", "-1"], "--last -1 is not 0 or more"),
         (["put", "s", "x", "--file", "y"], "DATA and --file do not go together"),
         (["stream", "create", "s", "--tag", "novalue"], "--tag 'novalue' is not KEY=VALUE"),
+        (["stream", "update", "s"], "Nothing to change"),
         (
             ["stream", "list", "--endpoint", "https://127.0.0.1:1", "--cacert", "/nonexistent"],
             "--cacert /nonexistent",

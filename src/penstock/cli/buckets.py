@@ -1,0 +1,57 @@
+"""`penstock bucket ...`: buckets that are folders of a data directory, for dump tasks without an object store. Owns texts and
+the folders; no server need run."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from penstock.cli import output
+from penstock.cli.failure import CommandError
+from penstock.dump.destinations.obs import FOLDER, valid_name
+
+
+def directory(given: Path | None) -> Path:
+    """The data directory: the one given, else PENSTOCK_DATA, else ./data."""
+    found = given or Path(os.environ.get("PENSTOCK_DATA") or "data")
+    if not found.is_dir():
+        raise CommandError(
+            f"{found} is no data directory", "Name the server's: --data DIR, or PENSTOCK_DATA=DIR", status=2
+        )
+    return found
+
+
+def create(data: Path, name: str) -> None:
+    """Makes it; one that is there stays as it is."""
+    if not valid_name(name):
+        raise CommandError(
+            f"{name!r} cannot be a bucket's name",
+            "2 to 63 letters, digits, periods, hyphens and underscores, the first a letter or digit",
+            status=2,
+        )
+    folder = data / FOLDER / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{folder}: {error.strerror}") from error
+    output.note(f"Bucket {name} is the folder {folder}. Dump tasks can write to it now: obs_bucket_path {name}")
+
+
+def list_all(data: Path, *, as_json: bool) -> None:
+    """One line for each bucket."""
+    root = data / FOLDER
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    buckets = [(folder, int(folder.stat().st_mtime * 1000)) for folder in folders if valid_name(folder.name)]
+    for folder, modified in buckets:
+        if as_json:
+            bucket = {"name": folder.name, "folder": str(folder), "modified": modified}
+            output.line(msgspec.json.encode(bucket))
+        else:
+            day = datetime.fromtimestamp(modified / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            output.line(f"{folder.name:<24}{day}  {folder}")
+    if not buckets and not as_json:
+        output.note("No buckets yet. Create one: penstock bucket create NAME")
+    output.flush()

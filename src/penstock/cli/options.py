@@ -1,0 +1,56 @@
+"""Options that many commands have, and the client they make. Owns their names and texts; loads nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from penstock.cli.client import Client
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+Endpoint = Annotated[
+    str,
+    typer.Option("--endpoint", envvar="PENSTOCK_ENDPOINT", metavar="URL", help="Where the server is."),
+]
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--credentials",
+        metavar="FILE",
+        help="The server's credentials.csv.  [default: $PENSTOCK_CREDENTIALS, or ./data/credentials.csv]",
+    ),
+]
+CaCert = Annotated[
+    Path | None,
+    typer.Option("--cacert", envvar="PENSTOCK_CACERT", metavar="FILE", help="Authority to trust (https)."),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate (https).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+StreamName = Annotated[str, typer.Argument(metavar="STREAM", help="Name of the stream.", show_default=False)]
+PartitionId = Annotated[
+    str | None,
+    typer.Option("--partition", "-p", metavar="P", help="Only this partition: 3, or shardId-0000000003."),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="WHERE",
+        help="Where to start: trim (oldest record), latest (only what comes from now on), a sequence number, 10m / 2h / "
+        "1d ago, or a time (2026-01-31T12:00:00Z).",
+    ),
+]
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:20004"
+
+
+def connect(endpoint: str, credentials: Path | None, cacert: Path | None, insecure: bool) -> Client:
+    """A client as the options say."""
+    from penstock.cli import credentials as files
+    from penstock.cli.client import Client
+
+    return Client(endpoint, files.read(files.find(credentials)), cacert=cacert, insecure=insecure)
