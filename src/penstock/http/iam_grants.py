@@ -179,10 +179,10 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
         if kind == "user" and flag(query.get("include_group")) is not False and "subject.user_id" in query:
             names |= set(store.subjects(wanted))
         found = [grant for grant in found if grant.subject in names]
-    if kind := query.get("subject"):
-        if kind not in ("user", "group", "agency"):
+    if whose := query.get("subject"):
+        if whose not in ("user", "group", "agency"):
             raise invalid("subject", "must be user, group or agency")
-        found = [grant for grant in found if grant.subject.startswith(f"{kind}:")]
+        found = [grant for grant in found if grant.subject.startswith(f"{whose}:")]
     if place := query.get("scope"):
         if place not in ("project", "domain", "enterprise_project"):
             raise invalid("scope", "must be project, domain or enterprise_project")
