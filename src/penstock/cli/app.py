@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.consumer_app import checkpoint_app, consumer_app
 from penstock.cli.options import (
     DEFAULT_ENDPOINT,
     HELP,
@@ -35,6 +36,8 @@ app = typer.Typer(
     help="A self-hosted Data Ingestion Service: programs written for Huawei Cloud DIS point at it and work unmodified.",
 )
 app.add_typer(stream_app, name="stream", help="Create, show, scale and delete streams.")
+app.add_typer(consumer_app, name="app", help="Create, list, show and delete consumption apps.")
+app.add_typer(checkpoint_app, name="checkpoint", help="Show, commit and delete checkpoints.")
 
 
 @app.command()

@@ -152,6 +152,62 @@ class Client:
         """POST streams/NAME/action: freeze or thaw."""
         self._call("POST", f"/streams/{encode(name)}/action", body={"action": action}, stream=name)
 
+    # Apps and checkpoints
+
+    def create_app(self, name: str) -> None:
+        """POST apps (5.2.1)."""
+        self._call("POST", "/apps", body={"app_name": name})
+
+    def apps(self, stream: str = "") -> Iterator[dict[str, Any]]:
+        """GET apps (5.2.2), all pages; with a stream only those that have checkpoints of it."""
+        start = ""
+        while True:
+            query = {"limit": "100", "start_app_name": start, "stream_name": stream}
+            reply = self._call("GET", "/apps", query=query, stream=stream)
+            listed = reply.get("apps") or []
+            yield from listed
+            if not reply.get("has_more_app") or not listed:
+                return
+            start = listed[-1]["app_name"]
+
+    def app(self, name: str) -> dict[str, Any]:
+        """GET apps/NAME (5.2.4)."""
+        return self._call("GET", f"/apps/{encode(name)}")
+
+    def delete_app(self, name: str) -> None:
+        """DELETE apps/NAME (5.2.3)."""
+        self._call("DELETE", f"/apps/{encode(name)}")
+
+    def consuming_states(self, app: str, stream: str) -> Iterator[dict[str, Any]]:
+        """GET apps/NAME/streams/STREAM (5.2.5), all pages: one object for each partition."""
+        start = ""
+        while True:
+            query = {"checkpoint_type": "LAST_READ", "limit": "1000", "start_partition_id": start}
+            path = f"/apps/{encode(app)}/streams/{encode(stream)}"
+            reply = self._call("GET", path, query=query, stream=stream)
+            listed = reply.get("partition_consuming_states") or []
+            yield from listed
+            if not reply.get("has_more") or not listed:
+                return
+            start = listed[-1]["partition_id"]
+
+    def commit(self, app: str, stream: str, partition: str, sequence: str, metadata: str) -> None:
+        """POST checkpoints (5.3.1)."""
+        body = {
+            "app_name": app,
+            "stream_name": stream,
+            "partition_id": partition,
+            "sequence_number": sequence,
+            "metadata": metadata,
+            "checkpoint_type": "LAST_READ",
+        }
+        self._call("POST", "/checkpoints", body=body, stream=stream)
+
+    def delete_checkpoints(self, app: str, stream: str, partition: str = "") -> None:
+        """DELETE checkpoints (5.3.3)."""
+        query = {"app_name": app, "stream_name": stream, "partition_id": partition}
+        self._call("DELETE", "/checkpoints", query=query | {"checkpoint_type": "LAST_READ"}, stream=stream)
+
     # Records
 
     def put(

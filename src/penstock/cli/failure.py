@@ -52,6 +52,11 @@ _ADVICE: dict[str, str] = {
     "DIS.4308": "Delete a stream you no longer need, or start the server with --limits relaxed.",
     "DIS.4309": "Wait a minute. Then check that the credentials file is this server's.",
     "DIS.4319": "Its records have passed their retention; read the other partitions: penstock stream show {stream}",
+    "DIS.4329": "Delete an app you no longer need, or start the server with --limits relaxed.",
+    "DIS.4330": "See them: penstock app list",
+    "DIS.4331": "Stop its consumers and wait until their membership has timed out.",
+    "DIS.4332": "See them: penstock app list\nOr create it: penstock app create APP",
+    "DIS.4375": "See what there is: penstock checkpoint show APP {stream}",
     "APIGW.0101": "Is this a Penstock endpoint? It is the first line that `penstock serve` prints.",
     "APIGW.0201": "Send less at once.",
     "APIGW.0301": "Check that the credentials are this server's (--credentials DIR/credentials.csv) and that the clocks of "

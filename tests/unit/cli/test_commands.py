@@ -15,6 +15,8 @@ from penstock.errors import CODES
 
 COMMANDS = [
     ("serve",), ("cert",), ("put",), ("get",), ("tail",), ("token",), ("doctor",), ("dump-segment",), ("version",),
+    ("app", "create"), ("app", "list"), ("app", "show"), ("app", "delete"),
+    ("checkpoint", "show"), ("checkpoint", "commit"), ("checkpoint", "delete"),
     ("stream", "create"), ("stream", "list"), ("stream", "show"), ("stream", "delete"), ("stream", "scale"),
     ("stream", "update"), ("stream", "scalings"), ("stream", "freeze"), ("stream", "thaw"),
 ]  # fmt: skip
