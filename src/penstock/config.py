@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether those lines name the fields of each request."""
     region: str = "local"
     """Region named in the service catalog."""
+    events_allow_private: bool = False
+    """Whether webhooks may be at loopback and private addresses."""
     destinations: Destinations = Destinations()
     """Where dump tasks may deliver to."""
 
@@ -118,6 +120,9 @@ KEYS: dict[str, str] = {
 }
 """Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region and access_log_fields have none)."""
 
+EVENT_KEYS = ("allow_private",)
+"""Names in [events] of the file, and in capitals after PENSTOCK_EVENTS_."""
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 WORKERS_MAX = 64
 
@@ -146,7 +151,7 @@ def load(
         file, name = Path(named), "PENSTOCK_CONFIG"
     if file is not None:
         given, limit_overrides, targets = _read_file(file, name, environ)
-    for key in KEYS:
+    for key in (*KEYS, *(f"events_{name}" for name in EVENT_KEYS)):
         variable = f"PENSTOCK_{key.upper()}"
         if value := environ.get(variable):
             given[key] = _Given(value, variable)
@@ -167,9 +172,9 @@ def _read_file(
     for table, content in document.items():
         if table in DESTINATIONS:
             continue  # checked by whose they are
-        if table not in ("server", "limits"):
+        if table not in ("server", "limits", "events"):
             raise ConfigError(
-                f"{file}: [{table}] is not a table of the configuration; there are [server] and [limits], "
+                f"{file}: [{table}] is not a table of the configuration; there are [server], [limits] and [events], "
                 f"and {', '.join(f'[[{one}]]' for one in DESTINATIONS)}"
             )
         if not isinstance(content, dict):
@@ -179,6 +184,10 @@ def _read_file(
         if key not in KEYS:
             raise ConfigError(f"{file}: [server] {key} is not a setting; there are {', '.join(sorted(KEYS))}")
     given = {key: _Given(value, f"{file}: [server] {key} =") for key, value in server.items()}
+    for key, value in document.get("events", {}).items():
+        if key not in EVENT_KEYS:
+            raise ConfigError(f"{file}: [events] {key} is not a setting; there are {', '.join(EVENT_KEYS)}")
+        given[f"events_{key}"] = _Given(value, f"{file}: [events] {key} =")
     try:
         targets = read_destinations(document, file.parent, environ)
     except DestinationError as error:
@@ -209,6 +218,7 @@ def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> S
         access_log=_path(given, "access_log"),
         access_log_fields=_switch(given, "access_log_fields", default=False),
         region=_region(given),
+        events_allow_private=_switch(given, "events_allow_private", default=False),
     )
     _check_together(settings)
     return settings

@@ -106,6 +106,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schema_name_length: int = 32
     destination_seconds: float = 10.0
 
+    # Monitoring (5.6: 7 days), events and their subscriptions (chapter 6; the numbers are ours)
+    metric_days: int = 7
+    event_days: int = 15
+    events_per_project: int = 1000
+    list_events_max: int = 1000
+    list_events_default: int = 100
+    subscriptions_per_project: int = 20
+    streams_per_subscription: int = 100
+    webhook_url_length: int = 2048
+    webhook_secret_length: int = 256
+    webhook_seconds: float = 10.0
+    webhook_hours: int = 24
+    webhooks_at_once: int = 32
+    deliveries_per_subscription: int = 1000
+
     # Records (5.4.1; decoded data, partition keys not counted)
     record_bytes: int = MIB
     request_bytes: int = 5 * MIB
@@ -124,6 +139,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_token_bytes: int = 12 * MIB
     body_unauthenticated_bytes: int = 64 * KIB
     bodies_in_flight_bytes: int = 256 * MIB
+    replies_unread_bytes: int = 12 * MIB
 
     # Connections
     header_bytes: int = 64 * KIB

@@ -40,7 +40,9 @@ from penstock.iam.sealing import Sealer, SealingError, kept_secret
 from penstock.jobs.autoscale import AutoScale
 from penstock.jobs.periodic import Periodic
 from penstock.jobs.retention import Retention
+from penstock.jobs.rollup import Rollup
 from penstock.jobs.terminate import Terminate
+from penstock.jobs.webhooks import Webhooks
 from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.memory import settle_allocator
@@ -48,11 +50,15 @@ from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.context import Context
 from penstock.service.directory import Directory
+from penstock.service.events import Events
 from penstock.service.lifecycle import settle
 from penstock.service.partitions import Partitions
+from penstock.service.points import Points
 from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
+from penstock.service.subscriptions import Subscriptions
 from penstock.service.task_directory import Tasks
+from penstock.service.traffic import Traffic
 from penstock.workers.core import Workers
 
 SHUTDOWN_SECONDS = 4.0
@@ -105,14 +111,19 @@ async def _serve(settings: Settings) -> int:
             server = await loop.create_server(shared.factory(), sock=fronts[0], backlog=BACKLOG, ssl=tls)
         else:
             workers = Workers(context, app, parts.partitions, parts.cursor_key, fronts)
+            if context.points is not None:
+                context.points.gather = workers.gather
             if not await workers.start(stop):
                 return 0
         manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
-        jobs = [
+        rollup, webhooks = Rollup(context), Webhooks(context)
+        jobs: list[Periodic | Webhooks] = [
             Periodic("connections", _sweeper(served), 1.0),
             Retention(context),
             Terminate(context),
             AutoScale(context),
+            rollup,
+            webhooks,
         ]
         for job in jobs:
             job.start()
@@ -140,6 +151,7 @@ async def _serve(settings: Settings) -> int:
             await workers.stop(SHUTDOWN_SECONDS)
         for job in jobs:
             await job.stop()
+        await rollup.finish()
         with contextlib.suppress(TimeoutError):  # the next start finishes what does not
             await asyncio.wait_for(settle(), 0.5)
         manage_server.close()
@@ -182,6 +194,11 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory.on_change(apps.stream_changed)
         tasks = await Tasks.open(catalog, sealer)
         directory.on_change(tasks.stream_changed)
+        traffic = Traffic(clock)
+        events = Events(catalog, limits, clock)
+        subscriptions = Subscriptions(catalog, sealer, limits, clock)
+        await subscriptions.load()
+        events.listen(directory, subscriptions.matching)
         partitions = Partitions(log, clock, fetch_bytes=limits.fetch_bytes_default)
         cursor_key = await kept_secret(catalog, sealer, "cursor-key")
         access = Access(identity, directory)
@@ -194,10 +211,14 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             identity=identity,
             authenticator=make_authenticator(identity),
             directory=directory,
-            records=Records(partitions, directory, access, limits, clock, cursor_key),
+            records=Records(partitions, directory, access, limits, clock, cursor_key, traffic),
             access=access,
             apps=apps,
             tasks=tasks,
+            traffic=traffic,
+            events=events,
+            points=Points(catalog, traffic, directory, events, clock),
+            subscriptions=subscriptions,
             destinations=Asking(settings.destinations, settings.data, limits.destination_seconds),
         )
         await reconcile(context)

@@ -98,8 +98,21 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
     from_line = configured(values)
     assert from_file == from_environment == from_line
     default = configured()
-    for field in set(Settings.__struct_fields__) - {"destinations"}:  # tables of their own, not keys
+    for field in set(Settings.__struct_fields__) - {
+        "destinations",
+        "events_allow_private",
+    }:  # of other tables
         assert getattr(from_file, field) != getattr(default, field), f"{field} was not set"
+
+
+def test_events_have_a_table_of_their_own(toml: Any) -> None:
+    assert configured().events_allow_private is False
+    assert configured(file=toml("[events]\nallow_private = true\n")).events_allow_private is True
+    assert configured(environ={"PENSTOCK_EVENTS_ALLOW_PRIVATE": "on"}).events_allow_private is True
+    with pytest.raises(ConfigError, match="allow_private = 7 is not on or off"):
+        configured(file=toml("[events]\nallow_private = 7\n"))
+    with pytest.raises(ConfigError, match=r"\[events\] private is not a setting; there are allow_private"):
+        configured(file=toml("[events]\nprivate = true\n"))
 
 
 def test_an_empty_variable_says_nothing() -> None:

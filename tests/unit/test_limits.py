@@ -45,6 +45,7 @@ def test_relaxed_is_never_tighter_and_keeps_what_protects_memory() -> None:
         "record_bytes",
         "partitions_per_stream",
         "bodies_in_flight_bytes",
+        "replies_unread_bytes",
         "connections",
         "cursor_length",
     ):

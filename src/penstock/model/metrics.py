@@ -9,7 +9,8 @@ from collections.abc import Callable
 import msgspec
 
 MINUTE_MS = 60_000
-HOUR_MINUTES = 60
+BLOCK_MINUTES = 10
+"""Minutes kept in one row."""
 STREAM = -1
 """The partition number under which a whole stream is counted."""
 
@@ -67,11 +68,26 @@ PARTITION_LABELS: dict[str, Reading] = {
 """5.6.2 table 5-134."""
 
 
-class MetricHour(msgspec.Struct, frozen=True):
-    """The minutes of an hour (`hour` counts from the epoch) that had traffic: minute of the hour -> counters. A partition's
-    `number`, or STREAM for the sum."""
+class MetricBlock(msgspec.Struct, frozen=True):
+    """Ten minutes (`block` counts them from the epoch), those that had traffic: minute since the epoch -> counters, zeros at
+    their end left out. `number` is a partition's, or STREAM for the sum."""
 
     stream_id: str
     number: int
-    hour: int
+    block: int
     minutes: dict[int, Point]
+
+
+def add(point: Point, more: Point) -> Point:
+    """The sum, a new list without zeros at its end."""
+    if len(point) < len(more):
+        point, more = more, point
+    total = [a + b for a, b in zip(point, more, strict=False)] + point[len(more) :]
+    while total and not total[-1]:
+        total.pop()
+    return total
+
+
+def read(point: Point, reading: Reading) -> int:
+    """A label's value of a point as stored."""
+    return reading(point + [0] * (len(FIELDS) - len(point)))

@@ -25,7 +25,9 @@ from penstock.service.traffic import Traffic
 if TYPE_CHECKING:
     from penstock.iam.identity import Identity
     from penstock.service.directory import Directory
+    from penstock.service.points import Points
     from penstock.service.records import Records
+    from penstock.service.subscriptions import Subscriptions
 
 
 class Context(msgspec.Struct, kw_only=True):
@@ -48,6 +50,10 @@ class Context(msgspec.Struct, kw_only=True):
     groups: Groups = msgspec.field(default_factory=Groups)
     scalings: ScalingLog = msgspec.field(default_factory=ScalingLog)
     tasks: Tasks = msgspec.field(default_factory=Tasks)
+    points: Points | None = None
+    """What `traffic` has counted, by the minute; the core has it."""
+    subscriptions: Subscriptions | None = None
+    """Who is told of events; the core has it."""
     destinations: Asker | None = None
     """Asks destinations of dump tasks; None takes every task."""
 
