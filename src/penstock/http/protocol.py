@@ -2,8 +2,8 @@
 and one write per reply.
 
 Owns sockets' timing and sizes; knows nothing of what a request means (that is `http.app`). A request is answered once it
-has arrived whole, in the order of arrival. Limits: header bytes and count, body bytes per request and in flight, time for
-headers and for a body, idle time, connections.
+has arrived whole, in the order of arrival. Limits: header bytes and count, body bytes per request and in flight, bytes of replies
+that nobody reads, time for headers and for a body, idle time, connections.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _DISCARD_BYTES = 64 << 20
 _DISCARD_SECONDS = 5.0
 _SLOW_BODY_BYTES_PER_SECOND = 1024
 _STALLED_WRITE_SECONDS = 60.0
+_UNREAD_SECONDS = 1.0
+"""A client that takes nothing for so long may be cut off when others need the room its reply takes."""
+_ROOM_SECONDS = 0.1
+_READS = 6
 _PIECES = 64
 """A reply in more pieces is copied together: a system call for many small ones costs more than the copy."""
 
@@ -40,13 +44,16 @@ async def _unused(scope: object, receive: object, send: object) -> None:
 
 
 class Shared:
-    """What all connections of a server share: the application, its limits, the bytes of bodies in memory."""
+    """What all connections of a server share: the application, its limits, the bytes of bodies and of unread replies in memory."""
 
     def __init__(self, app: Application | ManageApplication, loop: asyncio.AbstractEventLoop) -> None:
         self.app = app
         self.limits = app.context.limits
         self.in_flight = 0
         self.draining = False
+        self.reads = asyncio.Semaphore(_READS)
+        self.unread: dict[Protocol, _Unread] = {}
+        """Connections whose client has not taken its reply yet, the oldest first."""
         self.state = ServerState()
         self._emptied = asyncio.Event()
         self.config = Config(
@@ -85,9 +92,36 @@ class Shared:
             self._emptied.clear()
             await self._emptied.wait()
 
-    def left(self) -> None:
+    def left(self, connection: Protocol) -> None:
         """A connection has gone."""
+        self.unread.pop(connection, None)
         self._emptied.set()
+
+    async def room(self) -> None:
+        """Return once what clients have not read leaves room for another large reply. Clients that take nothing for a while
+        are the ones that make it, by being cut off."""
+        while self.unread and not self._make_room():  # noqa: ASYNC110 nothing tells when a client has read some more
+            await asyncio.sleep(_ROOM_SECONDS)
+
+    def _make_room(self) -> bool:
+        now, total = self._loop.time(), 0
+        for connection, mark in list(self.unread.items()):
+            waiting = connection.transport.get_write_buffer_size()
+            if not waiting:
+                del self.unread[connection]
+                continue
+            if waiting != mark.waiting:
+                mark.waiting, mark.since = waiting, now
+            total += waiting
+        most = self.limits.replies_unread_bytes
+        for connection, mark in list(self.unread.items()):
+            if total <= most:
+                break
+            if now - mark.since >= _UNREAD_SECONDS:
+                total -= mark.waiting
+                del self.unread[connection]
+                connection.transport.abort()
+        return total <= most
 
     def sweep(self) -> None:
         """Close what is too slow or idle; called once a second."""
@@ -95,6 +129,16 @@ class Shared:
         for connection in list(self.state.connections):
             assert isinstance(connection, Protocol)
             connection.sweep(now)
+
+
+class _Unread:
+    """How much of a reply a client has not taken, and since when that has not changed."""
+
+    __slots__ = ("since", "waiting")
+
+    def __init__(self, waiting: int, since: float) -> None:
+        self.waiting = waiting
+        self.since = since
 
 
 class _Event:
@@ -165,7 +209,7 @@ class Protocol(HttpToolsProtocol):
             self._release(self._reading)
             self._reading = None
         super().connection_lost(exc)
-        self._shared.left()
+        self._shared.left(self)
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
@@ -270,7 +314,22 @@ class Protocol(HttpToolsProtocol):
             del chunks
             sent = SentRequest(cycle.method, cycle.path, cycle.query, cycle.headers, body, self._peer)
             del body  # whoever reads it may let go of it
+            if cycle.method == "GET":
+                await self._answer_read(cycle, sent)
+                return
             response = await self._shared.app.respond(sent, self.scheme or "http")
+        self._reply(cycle, response)
+
+    async def _answer_read(self, cycle: _Cycle, sent: SentRequest) -> None:
+        """Replies to reads may be megabytes each: a few are made at a time, and when there is room for them."""
+        shared = self._shared
+        async with shared.reads:
+            if shared.unread:
+                await shared.room()
+            if not cycle.disconnected:
+                self._reply(cycle, await shared.app.respond(sent, self.scheme or "http"))
+
+    def _reply(self, cycle: _Cycle, response: Response) -> None:
         self._release(cycle)
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
@@ -301,6 +360,8 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(b"".join(lines + body))
         else:
             self.transport.writelines([b"".join(lines), *body])
+        if (waiting := self.transport.get_write_buffer_size()) and self not in self._shared.unread:
+            self._shared.unread[self] = _Unread(waiting, self.loop.time())
 
     def _written(self, *, keep_alive: bool) -> None:
         """A reply has left: go on with the next request, or end the connection."""

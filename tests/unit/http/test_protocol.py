@@ -53,6 +53,9 @@ class _Transport(asyncio.Transport):
     def writelines(self, list_of_data: Any) -> None:
         self.written += b"".join(list_of_data)
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def can_write_eof(self) -> bool:
         return False
 
