@@ -3,7 +3,7 @@ every field and refusal, and who can do what with a stream afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,8 +137,12 @@ def describe(wire: Wire, stream: tuple[str, str]) -> httpx.Response:
 
 def is_not_there(wire: Wire, stream: tuple[str, str], *, doing: str) -> None:
     """As if there were no such stream."""
-    try_it = {"put": put, "get": cursor, "info": describe}[doing]
-    message = refused(try_it(wire, stream), "DIS.4301", status=404 if doing == "info" else 400)
+    tries: dict[str, Callable[[Wire, tuple[str, str]], httpx.Response]] = {
+        "put": put,
+        "get": cursor,
+        "info": describe,
+    }
+    message = refused(tries[doing](wire, stream), "DIS.4301", status=404 if doing == "info" else 400)
     assert message == f"Stream does not exist. [{stream[1]}][{wire.project_id}]"
 
 
