@@ -113,7 +113,7 @@ def _lag(state: dict[str, Any]) -> int:
 
 
 def _rows(states: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for state in states:
         sequence, metadata = str(state.get("sequence_number")), str(state.get("metadata") or "")
         metadata = metadata if metadata.isprintable() else repr(metadata)
