@@ -41,6 +41,7 @@ HOT: tuple[tuple[str, str, HotOperation], ...] = (
 
 _HOT_PATHS: dict[HotOperation | None, str] = {operation: path for _, path, operation in HOT}
 _DECLARED_SIZE = {"lz4": b"x-dis-lz4-content-length", "zstd": b"x-dis-zstd-content-length"}
+_QUOTA_ERRORS = frozenset({"DIS.4308", "DIS.4329", "DIS.4339", "DIS.4357"})
 _log = structlog.get_logger("penstock.http")
 
 
@@ -189,7 +190,14 @@ class Application:
             scheme=scheme,
         )
         handler: Handler = route.handler
-        return reply_response(await handler(call))
+        try:
+            return reply_response(await handler(call))
+        except ApiError as error:
+            if error.code in _QUOTA_ERRORS and "project_id" in match.params:
+                named = context.directory.find(call.project_id, match.params.get("stream_name", ""))
+                stream_name = "" if named is None else named.name
+                context.events.emit("quota_insufficient", call.project_id, stream_name, error.message)
+            raise
 
     def _project(self, principal: Principal, match: Match[Any]) -> str:
         """The project in the path. DIS.4117 when it is not one the principal may act in."""

@@ -21,7 +21,18 @@ from penstock.http.call import to_json
 from penstock.http.exchange import JSON, Response
 from penstock.http.router import Router
 from penstock.iam.base import SentRequest
+from penstock.model.metrics import STREAM_LABELS, read
 from penstock.service.context import Context
+
+STREAMS_SHOWN = 1000
+"""A scrape stays small however many streams there are."""
+_OF_STREAMS = (
+    ("put_bytes", "Bytes of data stored.", ("total_put_bytes_per_stream",)),
+    ("put_records", "Records stored.", ("total_put_records_per_stream",)),
+    ("get_bytes", "Bytes of data returned.", ("total_get_bytes_per_stream",)),
+    ("get_records", "Records returned.", ("total_get_records_per_stream",)),
+    ("throttled", "Requests refused by traffic control.", ("traffic_control_put", "traffic_control_get")),
+)
 
 
 class _Totals(Collector):
@@ -41,6 +52,7 @@ class _Totals(Collector):
             ("penstock_get_bytes", "Stored bytes of records returned.", totals.bytes_out),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
+        yield from self._streams()
         health = self._context.log.health()
         yield GaugeMetricFamily("penstock_ready", "1 when the log can be written.", value=int(health.ok))
         yield GaugeMetricFamily(
@@ -53,6 +65,24 @@ class _Totals(Collector):
         info = GaugeMetricFamily("penstock_build_info", "Version of the server.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
+
+    def _streams(self) -> Iterator[Metric]:
+        """What streams have carried; as many as a page can show."""
+        context = self._context
+        families = [
+            (CounterMetricFamily(f"penstock_stream_{name}", text, labels=["project_id", "stream"]), readings)
+            for name, text, readings in _OF_STREAMS
+        ]
+        known = {} if context.points is None else context.points.since_start()
+        for stream_id in sorted(known)[:STREAMS_SHOWN]:
+            stream = context.directory.by_id(stream_id)
+            if stream is None:
+                continue
+            for family, readings in families:
+                value = sum(read(known[stream_id], STREAM_LABELS[label]) for label in readings)
+                family.add_metric([stream.project_id, stream.name], value)
+        for family, _ in families:
+            yield family
 
 
 class ManageApplication:

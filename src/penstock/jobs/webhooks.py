@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import logging
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -89,8 +90,13 @@ class Webhooks:
         """Take over from the catalog what is still to be delivered."""
         # No proxies, no redirects, no cookies kept: a request goes where the subscription says, or nowhere.
         self._client = httpx.AsyncClient(
-            timeout=self._context.limits.webhook_seconds, follow_redirects=False, trust_env=False
+            timeout=self._context.limits.webhook_seconds,
+            follow_redirects=False,
+            trust_env=False,
+            verify=httpx.create_ssl_context(),  # with SSL_CERT_FILE, where one is named
         )
+        for name in ("httpx", "httpcore"):  # they would log URLs, which may hold secrets
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._context.events.delivered_to = self.add
         self._subscriptions.changed = self._changed
         self._loading = asyncio.create_task(self._load(), name=self.name)
