@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from tests.contract.conftest import Make
-from tests.support.accounts import Login, add_users
+from tests.support.logins import Login, add_users
 from tests.support.server import Server
 from tests.support.wire import Json, Wire, b64, done, ok, page_of, refused
 from tests.support.wirecodec import PbRecord, put_request
@@ -484,6 +484,50 @@ class TestAnotherAccount:
         message = refused(partner.call("GET", "/cursors", query), "DIS.4302")
         assert partner.project_id in message
         assert wire.project_id not in message
+
+
+class TestReadingWithCheckpoints:
+    """What a reader of another account needs beside the records: an app and checkpoints, in its own project (5.2.5, 5.3)."""
+
+    def query(self, stream: tuple[str, str]) -> str:
+        return f"stream_id={stream[1]}&app_name=reader&partition_id=0&checkpoint_type=LAST_READ"
+
+    def commit(self, wire: Wire, stream: tuple[str, str], number: str) -> httpx.Response:
+        body = {
+            "app_name": "reader",
+            "checkpoint_type": "LAST_READ",
+            "stream_id": stream[1],
+            "partition_id": "0",
+            "sequence_number": number,
+        }
+        return wire.call("POST", "/checkpoints", body=body)
+
+    def test_with_the_right_to_get(self, wire: Wire, partner: Wire, stream: tuple[str, str]) -> None:
+        wire.put_data(stream[0], b"one", b"two", partition_id="0")
+        grant(wire, stream, "partner", "getRecords")
+        done(partner.call("POST", "/apps", body={"app_name": "reader"}), 201)
+        try:
+            done(self.commit(partner, stream, "1"), 201)
+            found = ok(partner.call("GET", "/checkpoints", self.query(stream)))
+            assert found["sequence_number"] == "1"
+            state = f"checkpoint_type=LAST_READ&stream_id={stream[1]}"
+            shown = ok(partner.call("GET", f"/apps/reader/streams/{stream[1]}", state))
+            assert shown["partition_consuming_states"][0]["sequence_number"] == "1"
+            done(remove(wire, stream), 204)
+            refused(self.commit(partner, stream, "1"), "DIS.4301")
+            refused(partner.call("GET", "/checkpoints", self.query(stream)), "DIS.4301")
+            refused(partner.call("GET", f"/apps/reader/streams/{stream[1]}", state), "DIS.4301")
+        finally:
+            partner.call("DELETE", "/apps/reader")
+
+    def test_without_it(self, wire: Wire, partner: Wire, stream: tuple[str, str]) -> None:
+        grant(wire, stream, "partner", "putRecords", "getStreamInfo")
+        done(partner.call("POST", "/apps", body={"app_name": "reader"}), 201)
+        try:
+            refused(self.commit(partner, stream, "0"), "DIS.4301")
+            refused(partner.call("GET", "/checkpoints", self.query(stream)), "DIS.4301")
+        finally:
+            partner.call("DELETE", "/apps/reader")
 
 
 class TestRevoking:
