@@ -37,6 +37,7 @@ from penstock.limits import Limits
 
 CPU_SECONDS = 0.1
 PROJECT = "p"
+_FURNISH_EVERY = 40
 _WORDS = ("s1", "s2", "a1", "g1", "t1", "bucket", "LAST_READ", "0", "shardId-0000000000", "dis_admin_agency")
 _NASTY: tuple[Any, ...] = (
     None, "", " ", 0, -1, 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 1.5, 1e308, -0.0, True, False, [], {}, [[]], [None],
@@ -245,6 +246,45 @@ def _text(chance: random.Random) -> str:
     )
 
 
+def _furnish() -> list[SentRequest]:
+    """What the seeds speak of; most of it is there already."""
+    made: list[tuple[str, str, Any]] = [
+        ("POST", "streams", {"stream_name": name, "partition_count": 2, "data_type": kind})
+        for name, kind in (("s1", "BLOB"), ("s2", "JSON"))
+    ]
+    made += [("POST", "apps", {"app_name": name}) for name in ("a1", "g1")]
+    made += [("POST", "records", {"stream_name": "s1", "records": [{"data": "aGk="}] * 3})]
+    commit = {
+        "app_name": "a1",
+        "checkpoint_type": "LAST_READ",
+        "stream_name": "s1",
+        "partition_id": "0",
+        "sequence_number": "0",
+    }
+    made += [
+        ("POST", "checkpoints", commit),
+        ("POST", "apps/g1/consumers", {"groupId": "g1", "clientId": "t1", "interestedStream": ["s1"]}),
+    ]
+    task = {
+        "task_name": "t1", "agency_name": "dis_admin_agency", "deliver_time_interval": 300, "obs_bucket_path": "bucket",
+        "destination_file_type": "text",
+    }  # fmt: skip
+    made += [
+        ("POST", "streams/s1/transfer-tasks", {"destination_type": "OBS", "obs_destination_descriptor": task})
+    ]
+    return [
+        SentRequest(
+            method,
+            f"/v2/{PROJECT}/{path}".encode(),
+            b"",
+            [(b"content-type", b"application/json")],
+            json.dumps(body).encode(),
+            "127.0.0.1",
+        )
+        for method, path, body in made
+    ]
+
+
 async def run(
     count: int, seed: int, directory: Path, *, cpu_seconds: float = CPU_SECONDS, progress: bool = False
 ) -> Outcome:
@@ -262,11 +302,16 @@ async def run(
     process = psutil.Process()
     async with server._open(settings) as parts:
         application = Application(parts.context, ROUTES)
+        (directory / "obs" / "bucket").mkdir(parents=True)
         warm, started = max(count // 5, 1), 0
         every: Any = cases(count, seed)
         if progress:
             every = track(every, total=count, description="malformed requests")
         for number, sent in enumerate(every):
+            if number % _FURNISH_EVERY == 0:
+                for valid in _furnish():
+                    reply = await application.respond(valid, "http")
+                    assert reply.status < 500, reply
             if number == warm:
                 started = process.memory_info().rss
             what = (
