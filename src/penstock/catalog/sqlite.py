@@ -1,4 +1,4 @@
-"""The embedded catalog: one SQLite file. Owns the file, its one thread and its SQL; knows no rules about streams.
+"""The embedded catalog: one SQLite file. Owns the file, its two threads and its SQL; knows no rules about streams.
 
 What is put together into SQL (S608) are names from `rows.TABLES` and clauses of this file; values are always bound.
 
