@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from tests.contract.conftest import Make
-from tests.support.logins import Login, add_users
+from tests.support.accounts import Login, add_users
 from tests.support.server import Server
 from tests.support.wire import Json, Wire, b64, done, ok, page_of, refused
 from tests.support.wirecodec import PbRecord, put_request
