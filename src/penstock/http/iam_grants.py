@@ -76,7 +76,7 @@ def granting(subject: Where, scope: Where) -> Callable[[Call], Awaitable[Reply]]
 
     async def put(call: Call) -> Reply:
         grant = Grant(subject(call), scope(call), _policy_in_path(call))
-        manager(call, f"iam:permissions:grantRole{_where(grant)}")
+        manager(call, f"iam:permissions:grantRoleTo{_where(grant)}")
         await store_of(call).add_grant(grant)
         return Reply(204)
 
@@ -88,7 +88,7 @@ def checking(subject: Where, scope: Where) -> Callable[[Call], Awaitable[Reply]]
 
     async def check(call: Call) -> Reply:
         grant = Grant(subject(call), scope(call), _policy_in_path(call))
-        manager(call, f"iam:permissions:checkRole{_where(grant)}")
+        manager(call, f"iam:permissions:checkRoleFor{_where(grant)}")
         if grant not in store_of(call).grants(grant.subject):
             raise missing("grant of role", grant.policy_id)
         return Reply(204)
@@ -101,7 +101,7 @@ def revoking(subject: Where, scope: Where) -> Callable[[Call], Awaitable[Reply]]
 
     async def revoke(call: Call) -> Reply:
         grant = Grant(subject(call), scope(call), _policy_in_path(call))
-        manager(call, f"iam:permissions:revokeRole{_where(grant)}")
+        manager(call, f"iam:permissions:revokeRoleFrom{_where(grant)}")
         if grant not in store_of(call).grants(grant.subject):
             raise missing("grant of role", grant.policy_id)
         await store_of(call).remove_grant(grant)
@@ -115,7 +115,7 @@ def listing(subject: Where, scope: Where) -> Callable[[Call], Awaitable[Reply]]:
 
     async def list_granted(call: Call) -> Reply:
         who, where = subject(call), scope(call)
-        manager(call, f"iam:permissions:listRoles{_where(Grant(who, where, ''))}")
+        manager(call, f"iam:permissions:listRolesFor{_where(Grant(who, where, ''))}")
         policy_ids = sorted(grant.policy_id for grant in store_of(call).grants(who) if grant.scope == where)
         found = [role for policy_id in policy_ids if (role := role_json(call, policy_id)) is not None]
         path = call.sent.path.decode("latin-1")
@@ -126,7 +126,7 @@ def listing(subject: Where, scope: Where) -> Callable[[Call], Awaitable[Reply]]:
 
 
 def _where(grant: Grant) -> str:
-    """The end of an action's name, such as `ToGroupOnProject`."""
+    """The end of an action's name, such as `GroupOnProject`."""
     subject, scope = grant.subject.partition(":")[0], grant.scope.partition(":")[0]
     place = {"inherited": "Domain", "enterprise": "EnterpriseProject"}.get(scope, scope.capitalize())
     return f"{subject.capitalize()}On{place}"
