@@ -30,7 +30,8 @@ def refusal(address: IPv4Address | IPv6Address, *, allow_private: bool) -> str:
         or any(inner in network for network in _NEVER if network.version == inner.version)
     ):
         return f"{address} is an address that is never called"
-    if not inner.is_global and not allow_private:
+    site_local = isinstance(inner, IPv6Address) and inner.is_site_local
+    if (site_local or not inner.is_global) and not allow_private:
         return f"{address} is a private address, called only with `allow_private` in [events] of the configuration"
     return ""
 

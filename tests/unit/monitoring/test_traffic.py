@@ -72,7 +72,7 @@ def test_what_workers_report_counts_in_its_own_minute() -> None:
     put(worker, PartitionRef("s", STREAM), 1, 1000)
     traffic.add(worker.take())
     assert traffic.last_minute("s").bytes_in == 11
-    points = {}
+    points: dict[int, int] = {}
     for one in traffic.take():
         points[one.minute] = points.get(one.minute, 0) + one.point[0]
     assert points == {MINUTE: 11, MINUTE + 1: 1000}
