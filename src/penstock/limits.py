@@ -87,6 +87,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     consuming_partitions_default: int = 100
     checkpoint_metadata_length: int = 1000
 
+    # Consumer groups (the numbers are ours; docs/consumer-groups.md)
+    client_id_length: int = 200
+    group_members_max: int = 200
+    group_streams_max: int = 100
+    stream_pattern_length: int = 256
+    group_session_seconds: float = 45.0
+    group_rebalance_seconds: float = 25.0
+    group_rebalance_seconds_max: float = 300.0
+    group_initial_seconds: float = 1.0
+
     # Dump tasks (5.5.1 to 5.5.10; texts and OpenTSDB schemas without a documented length have ours)
     tasks_per_stream: int = 5
     list_tasks_max: int = 100

@@ -38,6 +38,7 @@ from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
 from penstock.iam.sealing import Sealer, SealingError, kept_secret
 from penstock.jobs.autoscale import AutoScale
+from penstock.jobs.groups import Groups as GroupsJob
 from penstock.jobs.periodic import Periodic
 from penstock.jobs.retention import Retention
 from penstock.jobs.rollup import Rollup
@@ -51,6 +52,7 @@ from penstock.service.app_directory import Apps
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.events import Events
+from penstock.service.group_directory import Groups
 from penstock.service.lifecycle import settle
 from penstock.service.partitions import Partitions
 from penstock.service.points import Points
@@ -121,6 +123,7 @@ async def _serve(settings: Settings) -> int:
             Periodic("connections", _sweeper(served), 1.0),
             Retention(context),
             Terminate(context),
+            GroupsJob(context),
             AutoScale(context),
             rollup,
             webhooks,
@@ -192,6 +195,8 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory = await Directory.open(catalog)
         apps = await Apps.open(catalog)
         directory.on_change(apps.stream_changed)
+        groups = await Groups.open(catalog, apps, directory, clock, limits)
+        directory.on_change(groups.stream_changed)
         tasks = await Tasks.open(catalog, sealer)
         directory.on_change(tasks.stream_changed)
         traffic = Traffic(clock)
@@ -214,6 +219,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             records=Records(partitions, directory, access, limits, clock, cursor_key, traffic),
             access=access,
             apps=apps,
+            groups=groups,
             tasks=tasks,
             traffic=traffic,
             events=events,

@@ -16,7 +16,7 @@ from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.checkpoint_commits import Commits
 from penstock.service.events import Events
-from penstock.service.groups import Groups
+from penstock.service.group_directory import Groups
 from penstock.service.scaling_log import ScalingLog
 from penstock.service.task_asking import Asker
 from penstock.service.task_directory import Tasks

@@ -1,9 +1,7 @@
--- Consumer groups: what a coordinator must know after a restart.
+-- Consumer groups: what a coordinator must know after a restart. A group goes with its app.
 
 CREATE TABLE consumer_groups (
-    project_id TEXT NOT NULL,
-    name TEXT NOT NULL,
+    app_id TEXT PRIMARY KEY REFERENCES apps (app_id) ON DELETE CASCADE,
     document TEXT NOT NULL,
-    checksum BIGINT NOT NULL,
-    PRIMARY KEY (project_id, name)
+    checksum BIGINT NOT NULL
 );
