@@ -110,6 +110,7 @@ class Identity:
         tokens = Tokens(await kept_secret(catalog, sealer, _TOKEN_KEY))
         identity = cls(catalog, sealer, clock, limits, tokens, auth=auth, region=region)
         await identity.refresh()
+        await identity.store.settle_owners()
         for key in identity.store.keys.values():
             sealer.unseal(key.sealed_secret, key_purpose(key.access_key))
         return identity

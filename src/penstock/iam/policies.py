@@ -200,7 +200,7 @@ def _speaks(statement: Statement, action: str, attributes: Mapping[str, str], re
 def _matches(pattern: str, action: str) -> bool:
     """Part by part: `dis:*` is everything of the service, `dis:*:get*` ends with the third part."""
     parts, wanted = pattern.split(":"), action.split(":")
-    if len(parts) < len(wanted) and parts[-1] != "*":
+    if len(parts) > len(wanted) or (len(parts) < len(wanted) and parts[-1] != "*"):
         return False
     return all(
         part == "*" or _pattern(part).fullmatch(have) for part, have in zip(parts, wanted, strict=False)

@@ -97,15 +97,18 @@ class Store:
                 self._join(member)
             for grant in grants:
                 self._grants[grant.subject].add(grant)
-            self._settle_owners()
             self.changed()
 
-    def _settle_owners(self) -> None:
-        """Accounts written before there were owners: their only user is."""
-        for user in self.users.values():
-            domain = self.domains.get(user.domain_id)
-            if domain is not None and not domain.owner_id:
-                self.domains[domain.domain_id] = msgspec.structs.replace(domain, owner_id=user.user_id)
+    async def settle_owners(self) -> None:
+        """Accounts written before there were owners had one user, who is it from now on."""
+        async with self._lock:
+            for user in sorted(self.users.values(), key=lambda user: (user.created_ms, user.user_id)):
+                domain = self.domains.get(user.domain_id)
+                if domain is not None and not domain.owner_id:
+                    domain = msgspec.structs.replace(domain, owner_id=user.user_id)
+                    await self._apply(Replace(DOMAINS, domain))
+                    self.domains[domain.domain_id] = domain
+            self.changed()
 
     # Looking up -----------------------------------------------------------------------------------------------------
 
