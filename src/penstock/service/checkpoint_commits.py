@@ -1,7 +1,10 @@
 """Writing checkpoints: many calls, few transactions. Owns the order and the grouping; knows no HTTP and no rules.
 
-Calls that wait for the disk are written together. Of several for one partition only the last is written: the others were
-overwritten before anybody could have read them, and every call is answered when what overwrote it is on the disk.
+Calls that wait for the disk are written together, and a group that follows another waits a little for more: every group costs a
+sync of the disk that records are waiting for too. A commit that comes alone waits for nothing.
+
+Of several for one partition only the last is written: the others were overwritten before anybody could have read them, and every
+call is answered when what overwrote it is on the disk.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 GROUP_MAX = 512
 """Checkpoints in one transaction at most: whoever else writes to the catalog waits that long."""
+INTERVAL_SECONDS = 0.01
+"""From the beginning of one group to that of the next, at least, unless as many wait as a group may have."""
 
 _Key = tuple[str, str, int]
 
@@ -48,6 +53,8 @@ class Commits:
     def __init__(self) -> None:
         self._waiting: dict[_Key, _Waiting] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+        """When the next group may begin, in the loop's time."""
 
     def __repr__(self) -> str:
         return f"<Commits, {len(self._waiting)} waiting>"
@@ -67,9 +74,12 @@ class Commits:
         await done
 
     async def _write(self, context: Context) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
-            # What arrives in the same turn of the loop goes into the same group.
-            await asyncio.sleep(0)
+            # Without a pause too, what arrives in the same turn of the loop goes into the same group.
+            pause = 0.0 if len(self._waiting) >= GROUP_MAX else self._not_before - loop.time()
+            await asyncio.sleep(max(0.0, pause))
+            self._not_before = loop.time() + INTERVAL_SECONDS
             group = [self._waiting.pop(key) for key in list(islice(self._waiting, GROUP_MAX))]
             try:
                 await self._write_group(context, group)

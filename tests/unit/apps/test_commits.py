@@ -15,6 +15,7 @@ from tests.support.streams import make_context
 from penstock.catalog.base import CatalogError, Change, Missing, Put, Remove
 from penstock.catalog.tables.apps import APPS, CHECKPOINTS
 from penstock.model.apps import App, Checkpoint, CheckpointType
+from penstock.service import checkpoint_commits
 from penstock.service.checkpoint_commits import GROUP_MAX
 from penstock.service.context import Context
 
@@ -212,3 +213,36 @@ async def test_commits_and_removals_of_an_app_in_one_transaction_of_the_catalog(
         assert all(result is None or isinstance(result, Missing) for result in results), results
         assert context.apps.streams_of(APP) == set()
         assert await context.catalog.count(CHECKPOINTS) == 0
+
+
+class TestPauses:
+    """A group waits for more only behind another one."""
+
+    @pytest.fixture(autouse=True)
+    def for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checkpoint_commits, "INTERVAL_SECONDS", 3600.0)
+
+    async def test_one_that_comes_alone_waits_for_nothing(self, context: Context) -> None:
+        await asyncio.wait_for(context.commits.commit(context, checkpoint(1)), 30)
+
+    async def test_one_behind_another_waits_for_more(self, context: Context) -> None:
+        await asyncio.wait_for(context.commits.commit(context, checkpoint(1)), 30)
+        waiting = start(context, checkpoint(2))
+        await turns()
+        waiting += start(context, checkpoint(3), checkpoint(4, 1))
+        await turns()
+        assert not any(task.done() for task in waiting)
+        assert len(slow(context).groups) == 1
+        for task in waiting:
+            task.cancel()
+
+    async def test_a_full_group_does_not_wait(self, context: Context) -> None:
+        apps = [msgspec.structs.replace(APP, app_id=f"i{n}", name=f"n{n}") for n in range(GROUP_MAX)]
+        await context.catalog.apply(*(Put(APPS, app) for app in apps))
+        slow(context).gate.clear()
+        first = start(context, checkpoint(1))
+        await turns()
+        rest = start(context, *(checkpoint(1, 0, app) for app in apps))
+        await turns()
+        slow(context).gate.set()
+        await asyncio.wait_for(asyncio.gather(*first, *rest), 30)
