@@ -30,6 +30,25 @@ class SystemClock:
         return time.monotonic()
 
 
+class SteppedTime:
+    """The machine's clocks and what has been added to them: time passes, and more of it when somebody says so."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + round(self._seconds * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._seconds
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once on both clocks."""
+        if seconds < 0:
+            raise ValueError("time does not pass backwards")
+        self._seconds += seconds
+
+
 class SteppedClock:
     """A clock that stands still until somebody moves it."""
 

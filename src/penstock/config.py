@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_level: str = "info"
+    test_controls: bool = False
+    """Whether the management listener can move the clock and make the disk fail."""
     access_log: Path | None = None
     """A line for each request; `-` is standard error."""
     access_log_fields: bool = False
@@ -114,11 +116,12 @@ KEYS: dict[str, str] = {
     "tls_cert": "--tls-cert",
     "tls_key": "--tls-key",
     "log_level": "--log-level",
+    "test_controls": "--test-controls",
     "access_log": "--access-log",
     "access_log_fields": "--access-log-fields",
     "region": "--region",
 }
-"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region and access_log_fields have none)."""
+"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region, access_log_fields and test_controls have none)."""
 
 EVENT_KEYS = ("allow_private",)
 """Names in [events] of the file, and in capitals after PENSTOCK_EVENTS_."""
@@ -215,6 +218,7 @@ def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> S
         tls_cert=_path(given, "tls_cert"),
         tls_key=_path(given, "tls_key"),
         log_level=_level(given),
+        test_controls=_switch(given, "test_controls", default=False),
         access_log=_path(given, "access_log"),
         access_log_fields=_switch(given, "access_log_fields", default=False),
         region=_region(given),
@@ -228,6 +232,12 @@ def _check_together(settings: Settings) -> None:
     if not settings.auth and not settings.listen.is_loopback:
         raise ConfigError(
             f"--auth off serves only loopback addresses, not {settings.listen.host}: use --listen 127.0.0.1:PORT"
+        )
+    if settings.test_controls and settings.workers > 1:
+        raise ConfigError("--test-controls on goes with one worker: each of several has a clock of its own")
+    if settings.test_controls and settings.manage is not None and not settings.manage.is_loopback:
+        raise ConfigError(
+            "--test-controls on needs a loopback --manage: anybody who reaches it may break the disk"
         )
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigError(

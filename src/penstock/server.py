@@ -24,11 +24,12 @@ import uvloop
 from penstock import __version__, observe
 from penstock.catalog.base import CatalogError
 from penstock.catalog.sqlite import open_catalog
-from penstock.clock import SystemClock
+from penstock.clock import SteppedTime, SystemClock
 from penstock.config import ConfigError, Settings
 from penstock.credentials import FILE
 from penstock.dump.destinations import Asking
 from penstock.http.app import Application
+from penstock.http.controls import Controls
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
 from penstock.http.protocol import Shared
@@ -46,6 +47,8 @@ from penstock.jobs.terminate import Terminate
 from penstock.jobs.webhooks import Webhooks
 from penstock.log.base import LogError
 from penstock.log.files import open_log
+from penstock.log.files.disk import Disk
+from penstock.log.files.injected import InjectedDisk
 from penstock.memory import settle_allocator
 from penstock.service.access import Access
 from penstock.service.app_directory import Apps
@@ -75,6 +78,7 @@ class _Parts(NamedTuple):
     context: Context
     partitions: Partitions
     cursor_key: bytes
+    disk: Disk | None
 
 
 def run(settings: Settings) -> int:
@@ -105,7 +109,8 @@ async def _serve(settings: Settings) -> int:
             stack.callback(bound.close)
         back = stack.enter_context(bind_manage(settings, fronts[0].getsockname()[1]))
         app = Application(context, ROUTES)
-        manage = Shared(ManageApplication(context), loop)
+        jobs: list[Periodic | Webhooks] = []
+        manage = Shared(ManageApplication(context, _controls(parts, jobs)), loop)
         served = [manage]
         if settings.workers == 1:
             shared = Shared(app, loop)
@@ -119,7 +124,7 @@ async def _serve(settings: Settings) -> int:
                 return 0
         manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
         rollup, webhooks = Rollup(context), Webhooks(context)
-        jobs: list[Periodic | Webhooks] = [
+        jobs += [
             Periodic("connections", _sweeper(served), 1.0),
             Retention(context),
             Terminate(context),
@@ -169,11 +174,14 @@ def _bind_front(settings: Settings) -> list[socket.socket]:
 
 @contextlib.asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[_Parts]:
-    clock = SystemClock()
+    clock = SteppedTime() if settings.test_controls else SystemClock()
+    disk = InjectedDisk() if settings.test_controls else None
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        log = await open_log(settings.data, sync=settings.sync, clock=clock, cache_bytes=CACHE_BYTES)
+        log = await open_log(
+            settings.data, sync=settings.sync, clock=clock, disk=disk, cache_bytes=CACHE_BYTES
+        )
         stack.push_async_callback(log.close)
         catalog = await open_catalog(settings.data / "catalog.db")
         stack.push_async_callback(catalog.close)
@@ -228,7 +236,24 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             destinations=Asking(settings.destinations, settings.data, limits.destination_seconds),
         )
         await reconcile(context)
-        yield _Parts(context, partitions, cursor_key)
+        yield _Parts(context, partitions, cursor_key, disk)
+
+
+def _controls(parts: _Parts, jobs: list[Periodic | Webhooks]) -> Controls | None:
+    """What `--test-controls` puts on the management listener."""
+    clock = parts.context.clock
+    if not isinstance(clock, SteppedTime) or not isinstance(parts.disk, InjectedDisk):
+        return None
+    _log.warning(
+        "test controls are on: whoever reaches the management listener moves the clock and breaks the disk"
+    )
+
+    async def run_jobs() -> None:
+        for job in jobs:
+            if isinstance(job, Periodic):
+                await job.run_once()
+
+    return Controls(clock, parts.disk, run_jobs)
 
 
 def _sweeper(served: list[Shared]) -> Callable[[], Awaitable[None]]:

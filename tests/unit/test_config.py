@@ -90,7 +90,8 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
         "access_log_fields": "on",
         "region": "cn-north-1",
     }
-    assert values.keys() == KEYS.keys()
+    # Several workers have no test controls; those are set below.
+    assert values.keys() | {"test_controls"} == KEYS.keys()
     from_file = configured(
         file=toml("[server]\n" + "".join(f'{key} = "{value}"\n' for key, value in values.items()))
     )
@@ -98,11 +99,19 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
     from_line = configured(values)
     assert from_file == from_environment == from_line
     default = configured()
-    for field in set(Settings.__struct_fields__) - {
-        "destinations",
-        "events_allow_private",
-    }:  # of other tables
+    elsewhere = {"destinations", "events_allow_private", "test_controls"}
+    for field in set(Settings.__struct_fields__) - elsewhere:
         assert getattr(from_file, field) != getattr(default, field), f"{field} was not set"
+
+
+def test_test_controls(toml: Any) -> None:
+    assert not configured().test_controls
+    assert configured(file=toml("[server]\ntest_controls = true\n")).test_controls
+    assert configured(environ={"PENSTOCK_TEST_CONTROLS": "on"}).test_controls
+    with pytest.raises(ConfigError, match="one worker"):
+        configured({"test_controls": "on", "workers": 2})
+    with pytest.raises(ConfigError, match="loopback --manage"):
+        configured({"test_controls": "on", "manage": "0.0.0.0:1"})
 
 
 def test_events_have_a_table_of_their_own(toml: Any) -> None:

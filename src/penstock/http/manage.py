@@ -18,6 +18,7 @@ from penstock import __version__
 from penstock.errors import ApiError
 from penstock.http.app import error_response
 from penstock.http.call import to_json
+from penstock.http.controls import PAGES, Controls
 from penstock.http.exchange import JSON, Response
 from penstock.http.router import Router
 from penstock.iam.base import SentRequest
@@ -88,15 +89,17 @@ class _Totals(Collector):
 class ManageApplication:
     """Answers the management listener; the same shape as `http.app.Application`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, controls: Controls | None = None) -> None:
         self.context = context
+        self._controls = controls
         self._registry = CollectorRegistry()
         self._registry.register(_Totals(context))
         if Path("/proc/self/stat").exists():
             ProcessCollector(registry=self._registry)
-        self._router = Router(
-            [("GET", "/healthz", "healthz"), ("GET", "/readyz", "readyz"), ("GET", "/metrics", "metrics")]
-        )
+        pages = [("GET", "/healthz", "healthz"), ("GET", "/readyz", "readyz"), ("GET", "/metrics", "metrics")]
+        if controls is not None:
+            pages += [(method, path, "controls") for method, path in PAGES]
+        self._router = Router(pages)
 
     def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
         return 1024
@@ -109,6 +112,11 @@ class ManageApplication:
             page = self._router.match(sent.method, sent.path).handler
         except ApiError as error:
             return error_response(error)
+        if page == "controls" and self._controls is not None:
+            try:
+                return await self._controls.respond(sent)
+            except ApiError as error:
+                return error_response(error)
         if page == "healthz":
             return Response(200, JSON, to_json({"status": "ok", "version": __version__}))
         if page == "readyz":

@@ -20,6 +20,7 @@ class Periodic:
         self._work = work
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
+        self._running = asyncio.Lock()
 
     def __repr__(self) -> str:
         state = "running" if self._task is not None and not self._task.done() else "stopped"
@@ -42,8 +43,13 @@ class Periodic:
     async def run(self) -> None:
         """The loop itself, for who keeps its own tasks; ends only by being cancelled."""
         while True:
+            await self.run_once()
+            await asyncio.sleep(self._interval)
+
+    async def run_once(self) -> None:
+        """One run, now; after the one that is going on, if there is one."""
+        async with self._running:
             try:
                 await self._work()
             except Exception:
                 _log.exception("job failed, will run again", job=self.name)
-            await asyncio.sleep(self._interval)
