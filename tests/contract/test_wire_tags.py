@@ -416,6 +416,7 @@ class TestFind:
             ({"tags": [{"key": "a", "values": [1]}]}, "DIS.4300", "tags[0].values[0]"),
             ({"matches": 5}, "DIS.4300", "matches"),
             ({"matches": '{"name":1}'}, "DIS.4300", "matches"),
+            ({"matches": '{"x":' + "[" * 100_000}, "DIS.4300", "matches"),
             ({"matches": [{"key": "resource_id", "value": "x"}]}, "DIS.4200", "matches[0].key"),
             ({"matches": [{"value": "x"}]}, "DIS.4200", "key"),
             ({"matches": [{"key": "resource_name", "value": "x" * 65}]}, "DIS.4200", "matches[0].value"),

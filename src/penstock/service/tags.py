@@ -27,7 +27,7 @@ RESOURCE_TYPE = "stream"
 CREATE, DELETE = "create", "delete"
 FILTER, COUNT = "filter", "count"
 NAME_KEY = "resource_name"
-_AT_ONCE = 2000
+_AT_ONCE = 500
 """Streams looked at before others get their turn."""
 
 
@@ -290,7 +290,7 @@ def _match_text(text: str) -> list[MatchField] | MatchField:
         return MatchField(NAME_KEY, text)
     try:
         return msgspec.json.decode(text, type=list[MatchField] | MatchField)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise malformed("matches", str(error)) from error
 
 
