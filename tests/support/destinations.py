@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import socketserver
 import struct
@@ -29,6 +30,7 @@ class Asked(NamedTuple):
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class FakeHttp:
@@ -42,24 +44,27 @@ class FakeHttp:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True
+
             def handle_any(self) -> None:
                 parts = urlsplit(self.path)
                 query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.rfile.read(int(headers.get("content-length", "0")))
-                asked = Asked(self.command, unquote(parts.path), query, headers)
+                body = self.rfile.read(int(headers.get("content-length", "0")))
+                asked = Asked(self.command, unquote(parts.path), query, headers, body)
                 outer.requests.append(asked)
                 if outer.hang:
                     outer._released.wait(30)
                     self.close_connection = True
                     return
                 answer = outer.forced or outer.answer(asked)
-                body = b"" if self.command == "HEAD" else answer.body.encode()
+                content = b"" if self.command == "HEAD" else answer.body.encode()
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.content_type)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("ETag", '"0"')
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(content)
 
             do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = handle_any
 
@@ -117,9 +122,11 @@ class FakeS3(FakeHttp):
         if asked.method == "PUT":
             self.objects.add(asked.path)
             return Answer(200)
-        if asked.method == "DELETE":
-            self.objects.discard(asked.path)
-            return Answer(204)
+        if asked.method == "POST":  # several at once: ?delete
+            keys = re.findall(r"<Key>([^<]*)</Key>", asked.body.decode())
+            self.objects -= {f"{asked.path.rstrip('/')}/{key}" for key in keys}
+            deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+            return Answer(200, f"<DeleteResult>{deleted}</DeleteResult>", "application/xml")
         return error(405, "MethodNotAllowed")
 
 
@@ -236,6 +243,7 @@ class FakePostgres:
         if self.hang:
             self._released.wait(30)
             return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def read(size: int) -> bytes:
             data = b""

@@ -240,7 +240,7 @@ class Metric(msgspec.Struct, frozen=True):
     value: str
 
 
-class TsdbTimestamp(msgspec.Struct, frozen=True):
+class TsdbTimestamp(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where an OpenTSDB time comes from (5.5.10 table 5-124)."""
 
     type: TimestampType

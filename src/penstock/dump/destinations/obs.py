@@ -20,7 +20,8 @@ from penstock.model.validation import shown
 FOLDER = "obs"
 """Where buckets that are folders are, below the data directory."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
-_PROBE = ".penstock-probe-"
+_PROBE = ".penstock-probe"
+"""Always the same: where it cannot be removed there is one."""
 
 
 def valid_name(name: str) -> bool:
@@ -57,31 +58,33 @@ class Bucket:
 
     async def check(self) -> None:
         """Write something small and remove it. DIS.4306 (no such bucket), DIS.4310 (it cannot be written to)."""
+        obstore: Any = None if self.folder is not None else await imported("obstore")
         async with within(self.seconds, "DIS.4310", self.name):
             if self.folder is not None:
                 await asyncio.to_thread(self._check_folder, self.folder)
             else:
-                await self._check_store()
+                await self._check_store(obstore)
 
     def _check_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             raise _missing(self.name) if self.entry is None else ApiError("DIS.4306", f"[{self.name}]")
-        probe = folder / f"{_PROBE}{secrets.token_hex(8)}"
+        probe = folder / f"{_PROBE}-{secrets.token_hex(8)}"
         try:
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise ApiError("DIS.4310", f"[{self.name}: {error.strerror}]") from error
 
-    async def _check_store(self) -> None:
-        obstore: Any = await imported("obstore")
+    async def _check_store(self, obstore: Any) -> None:
         store = await self.store()
-        path = f"{_PROBE}{secrets.token_hex(8)}"
         try:
-            await obstore.put_async(store, path, b"")
-            await obstore.delete_async(store, path)
+            await obstore.put_async(store, _PROBE, b"")
         except Exception as error:
             raise self._refusal(error) from error
+        try:
+            await obstore.delete_async(store, _PROBE)
+        except Exception as error:  # whoever may only write may dump
+            log.warning("probe left in bucket", bucket=self.name, object=_PROBE, reason=str(error)[:1000])
 
     async def store(self) -> Any:
         """The bucket as obstore knows it: what a delivery writes through."""
