@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -299,6 +299,35 @@ class TestEnds:
             app = context.apps.find(PROJECT, "app")
             assert app is not None
             assert bool(stored) == (stream.stream_id in context.apps.streams_of(app)), turn
+
+    async def test_a_commit_while_a_delete_looks_for_others(self, context: Context, stream: Stream) -> None:
+        """The delete of the last checkpoint asks the catalog whether there is another one; one that is committed before it hears
+        the answer is not in it."""
+        catalog = context.catalog
+
+        class Between:
+            """Commits when the catalog has looked and before it answers, once."""
+
+            def __init__(self) -> None:
+                self.left = 1
+
+            async def select(self, *args: Any, **kwargs: Any) -> Any:
+                found = await catalog.select(*args, **kwargs)
+                if self.left:
+                    self.left = 0
+                    assert found == []
+                    await commit(context, partition_id="1")
+                return found
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(catalog, name)
+
+        await commit(context, partition_id="0")
+        context.catalog = cast(Any, Between())
+        await delete(context, partition_id="0")
+        assert await at(context, partition_id="1") == "2"
+        app = await show_app(context, PRINCIPAL, PROJECT, "app")
+        assert app.commit_checkpoint_stream_names == ["s1"]
 
 
 class TestCreatingAtOnce:

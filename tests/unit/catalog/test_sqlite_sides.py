@@ -44,6 +44,16 @@ async def test_the_side_that_reads_cannot_write(tmp_path: Path) -> None:
     await catalog.close()
 
 
+async def test_what_is_written_is_synced(tmp_path: Path) -> None:
+    """A kill cannot show it: what the kernel has outlives the process."""
+    catalog = await open_catalog(tmp_path / "catalog.db")
+    assert isinstance(catalog, SqliteCatalog)
+    full = 2
+    assert await catalog._write(lambda c: c.execute("PRAGMA synchronous").fetchone()[0]) == full
+    assert await catalog._write(lambda c: c.execute("PRAGMA foreign_keys").fetchone()[0]) == 1
+    await catalog.close()
+
+
 async def test_nothing_goes_on_after_closing(tmp_path: Path) -> None:
     catalog = await open_catalog(tmp_path / "catalog.db")
     await catalog.close()
