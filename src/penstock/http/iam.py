@@ -3,7 +3,7 @@ their own."""
 
 from __future__ import annotations
 
-from penstock.http import iam_grants, iam_groups, iam_projects, iam_roles, iam_users
+from penstock.http import iam_grants, iam_groups, iam_projects, iam_roles, iam_services, iam_users
 from penstock.http.call import Route
 
 ROUTES: list[Route] = [
@@ -12,4 +12,5 @@ ROUTES: list[Route] = [
     *iam_projects.ROUTES,
     *iam_roles.ROUTES,
     *iam_grants.ROUTES,
+    *iam_services.ROUTES,
 ]
