@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.bucket_app import bucket_app
 from penstock.cli.consumer_app import checkpoint_app, consumer_app
 from penstock.cli.options import (
     DEFAULT_ENDPOINT,
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="A self-hosted Data Ingestion Service: programs written for Huawei Cloud DIS point at it and work unmodified.",
 )
 app.add_typer(stream_app, name="stream", help="Create, show, scale and delete streams.")
+app.add_typer(bucket_app, name="bucket", help="Create and list buckets that are folders.")
 app.add_typer(consumer_app, name="app", help="Create, list, show and delete consumption apps.")
 app.add_typer(checkpoint_app, name="checkpoint", help="Show, commit and delete checkpoints.")
 

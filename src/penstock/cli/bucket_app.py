@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-bucket_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+from penstock.cli.options import HELP, AsJson
+
+bucket_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
 
 _Data = Annotated[
     Path | None,
@@ -43,7 +45,7 @@ def bucket_create(
 @bucket_app.command("list")
 def bucket_list(
     data: _Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List buckets.
 

@@ -4,7 +4,6 @@ the folders; no server need run."""
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -37,21 +36,22 @@ def create(data: Path, name: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror}") from error
-    output.note(f"Bucket {name} is the folder {folder}. Dump tasks can write to it now: obs_bucket_path {name}")
+    output.note(
+        f"Bucket {name} is the folder {folder}. Dump tasks can write to it now: obs_bucket_path {name}"
+    )
 
 
 def list_all(data: Path, *, as_json: bool) -> None:
     """One line for each bucket."""
     root = data / FOLDER
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    buckets = [(folder, int(folder.stat().st_mtime * 1000)) for folder in folders if valid_name(folder.name)]
-    for folder, modified in buckets:
-        if as_json:
-            bucket = {"name": folder.name, "folder": str(folder), "modified": modified}
-            output.line(msgspec.json.encode(bucket))
-        else:
-            day = datetime.fromtimestamp(modified / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-            output.line(f"{folder.name:<24}{day}  {folder}")
-    if not buckets and not as_json:
+    buckets = [(path, int(path.stat().st_mtime * 1000)) for path in folders if valid_name(path.name)]
+    if as_json:
+        for path, changed in buckets:
+            output.line(msgspec.json.encode({"name": path.name, "folder": str(path), "changed": changed}))
+    elif not buckets:
         output.note("No buckets yet. Create one: penstock bucket create NAME")
+    else:
+        rows = [(path.name, output.time(changed), str(path)) for path, changed in buckets]
+        output.table(("BUCKET", "CHANGED", "FOLDER"), rows, right=set())
     output.flush()
