@@ -15,18 +15,18 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("workers", "kills"), [("1", 3), ("2", 1)])
+@pytest.mark.parametrize(("workers", "kills"), [("1", 2), ("2", 1)])
 def test_every_acknowledged_record_is_read_once(tmp_path: Path, workers: str, kills: int) -> None:
     seed = random.SystemRandom().getrandbits(32)
     server = Server(tmp_path / "data", "--limits", "relaxed", "--workers", workers)
     try:
-        report = Run(server, seed=seed, low=0.3, high=0.8).run(kills)
+        report = Run(server, seed=seed, low=0.3, high=0.6).run(kills)
     finally:
         server.kill()
     show(report, Console(width=100))
     assert report.kills == kills
-    assert report.acknowledged > 300, "too little was written for the changes to mean anything"
-    assert report.scalings >= 3
+    assert report.acknowledged > 100, "too little was written for the changes to mean anything"
+    assert report.scalings >= 2
     assert report.findings.violations == 0, f"seed {seed}: {report.findings}"
 
 
