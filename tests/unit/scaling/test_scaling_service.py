@@ -383,6 +383,25 @@ class TestLog:
         assert numbers == list(range(1, 11))
 
 
+async def test_streams_of_other_projects_are_not_there(context: Context) -> None:
+    stream = await create(context, partitions=2)
+    for method, path, body in (
+        ("PUT", "", {"stream_name": "s", "target_partition_count": 3}),
+        ("PUT", "/update", {"data_duration": 48}),
+        ("POST", "/action", {"action": "freeze"}),
+        ("GET", "/update_partition_counts", None),
+    ):
+        for name in ("s", stream.stream_id):
+            work = call(context, method, f"/streams/{name}{path}", body, project="other")
+            assert (await refused(work)).code == "DIS.4301", path
+        if method != "GET":
+            work = call(
+                context, method, f"/streams/s{path}", body, project="other", stream_id=stream.stream_id
+            )
+            assert (await refused(work)).code == "DIS.4301", path
+    assert of(context) == stream
+
+
 async def test_a_stream_deleted_meanwhile_is_missing(context: Context) -> None:
     stream = await create(context)
     await call(context, "DELETE", "/streams/s")
