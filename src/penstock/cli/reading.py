@@ -140,7 +140,8 @@ class StreamReader:
         self._looked = self._monotonic()
         for described in self._described():
             identifier = str(described["partition_id"])
-            if identifier not in self._readers and described.get("status") == "ACTIVE":
+            # One that was made and scaled away again since the last look holds records, too.
+            if identifier not in self._readers:
                 self._warn(f"new partition {identifier}")
                 start = {"cursor-type": "TRIM_HORIZON"}
                 self._readers[identifier] = PartitionReader(self._client, self._stream, identifier, start)

@@ -126,6 +126,7 @@ class Stream:
         self.partitions = {f"shardId-{int(name[1:]):010d}": data for name, data in partitions.items()}
         self.fail: list[httpx.Response | Exception] = []
         self.asked: list[str] = []
+        self.status: dict[str, str] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         query = dict(request.url.params)
@@ -154,7 +155,11 @@ class Stream:
             following = f"{partition}|{int(at) + len(page)}"
             return httpx.Response(200, json={"records": records, "next_partition_cursor": following})
         described = [
-            {"partition_id": name, "status": "ACTIVE", "sequence_number_range": f"[0 : {len(data)}]"}
+            {
+                "partition_id": name,
+                "status": self.status.get(name, "ACTIVE"),
+                "sequence_number_range": f"[0 : {len(data)}]",
+            }
             for name, data in self.partitions.items()
         ]
         return httpx.Response(200, json={"partitions": described, "has_more_partitions": False})
@@ -220,6 +225,19 @@ def test_following_survives_a_lost_connection_and_finds_new_partitions() -> None
     assert next(following)[0].data == b"new"
     assert len(reader) == 2
     assert [text.partition(" ")[0] for text in warned] == ["Nothing", "new", "connected"]
+
+
+def test_following_finds_what_was_scaled_away_again_meanwhile() -> None:
+    stream = Stream(p0=[b"a"])
+    now = [0.0]
+    reader = StreamReader(client(stream), "s", trim, monotonic=lambda: now[0])
+    following = reader.follow()
+    assert next(following)[0].data == b"a"
+    stream.partitions |= {"shardId-0000000001": [b"kept"], "shardId-0000000002": [b"gone"]}
+    stream.status = {"shardId-0000000001": "DELETED", "shardId-0000000002": "EXPIRED"}
+    now[0] += 11.0
+    assert next(following)[0].data == b"kept"
+    assert len(reader) == 2
 
 
 @pytest.mark.parametrize(
