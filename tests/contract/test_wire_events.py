@@ -265,7 +265,7 @@ class TestSubscriptions:
         assert shown["kinds"] == ["quota_insufficient", "traffic_limited"]
 
     def test_optional_fields_take_null_and_empty(self, wire: Wire) -> None:
-        nothing = dict.fromkeys(
+        nothing: dict[str, Any] = dict.fromkeys(
             ("kinds", "streams", "secret", "enabled", "topic_type", "topic_name", "event_ids", "unknown")
         )
         shown = subscribe(wire, name="a", url=URL, **nothing)
