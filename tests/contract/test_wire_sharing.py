@@ -26,7 +26,7 @@ from tests.support.sharing import (
     put,
     remove,
 )
-from tests.support.wire import Wire, done, ok, page_of, refused
+from tests.support.wire import Wire, done, ok, page_of, refused, refused_entry
 from tests.support.wirecodec import PbRecord, put_request
 
 
@@ -182,11 +182,16 @@ class TestAnotherAccount:
 
     def test_errors_name_the_caller_s_project(self, wire: Wire, partner: Wire, stream: StreamRef) -> None:
         """Nothing tells whose the stream is."""
-        grant(wire, stream, "partner", "getRecords")
+        grant(wire, stream, "partner", "putRecords", "getRecords")
         query = f"stream-id={stream[1]}&partition-id=7"
-        message = refused(partner.call("GET", "/cursors", query), "DIS.4302")
-        assert partner.project_id in message
-        assert wire.project_id not in message
+        body = {"stream_id": stream[1], "records": [{"data": "eA==", "partition_id": "7"}]}
+        (entry,) = ok(partner.call("POST", "/records", body=body))["records"]
+        for message in (
+            refused(partner.call("GET", "/cursors", query), "DIS.4302"),
+            refused_entry(entry, "DIS.4302"),
+        ):
+            assert partner.project_id in message
+            assert wire.project_id not in message
 
 
 class TestReadingWithCheckpoints:

@@ -222,6 +222,12 @@ class Records:
         totals.records_in += stored
         totals.bytes_in += body_bytes
         totals.refused += len(failed)
+        if failed and stream.project_id != project_id:
+            # Messages name the stream as its own project does; in another one, nothing tells which that is.
+            failed = {
+                index: (code, message.replace(stream.project_id, project_id))
+                for index, (code, message) in failed.items()
+            }
         return PutOutcome(total, placed, failed)
 
     def _check_sizes(self, records: list[PutRecord], body_bytes: int) -> None:
