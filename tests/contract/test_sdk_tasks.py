@@ -265,9 +265,9 @@ class TestOtcextensions:
         assert shown.partitions[0]["partitionId"] == P0
         (listed,) = dis.dump_tasks(stream)
         assert (listed.task_id, listed.task_name) == (shown.task_id, "t1")
-        dis.pause_dump_task(stream, shown.task_id)
+        dis.pause_dump_task(stream, [shown.task_id])
         assert dis.get_dump_task(stream, "t1").status == "PAUSED"
-        dis.start_dump_task(stream, shown.task_id)
+        dis.start_dump_task(stream, [shown.task_id])
         assert dis.get_dump_task(stream, "t1").status == "RUNNING"
         dis.delete_dump_task(stream, "t1")
         assert list(dis.dump_tasks(stream)) == []
@@ -275,7 +275,7 @@ class TestOtcextensions:
     def test_refusals(self, dis: Any, stream: str) -> None:
         calls: list[tuple[str, Callable[[], object]]] = [
             ("DIS.4354", lambda: dis.get_dump_task(stream, "none")),
-            ("DIS.4354", lambda: dis.pause_dump_task(stream, "none")),
+            ("DIS.4354", lambda: dis.pause_dump_task(stream, ["none"])),
             (
                 "DIS.4306",
                 lambda: dis.create_dump_task(
