@@ -172,6 +172,17 @@ class TestDelete:
         assert after["commit_checkpoint_stream_names"] == []
         assert states(wire, app, stream)[0]["sequence_number"] == "-1"
 
+    def test_living_members_of_its_group_keep_it(
+        self, wire: Wire, app: str, make: Callable[..., str]
+    ) -> None:
+        """DIS.4331, until the last member has left (clients.md 1.9)."""
+        group = f"/apps/{app}/consumers/"
+        member = {"groupId": app, "clientId": "c1", "interestedStream": [make()]}
+        assert ok(wire.call("POST", group, body=member))["state"] == "OK"
+        refused(wire.call("DELETE", f"/apps/{app}"), "DIS.4331")
+        done(wire.call("DELETE", f"{group}c1/"), 204)
+        done(wire.call("DELETE", f"/apps/{app}"), 204)
+
     def test_checkpoints_alone_do_not_keep_it(self, wire: Wire, app: str, make: Callable[..., str]) -> None:
         """design.md: "in use" means that a consumer group of its name has members."""
         commit(wire, app, make())

@@ -192,9 +192,13 @@ def _partition(stream: Stream, text: str, *, readable: bool = True) -> int:
 
 
 def _check_group(context: Context, project_id: str, app: App, request: CommitCheckpointRequest) -> None:
-    """A member of a consumer group commits only in its group's generation."""
+    """A member of a consumer group commits only in its group's generation. A program that reads partitions of its own choice is in
+    no generation (absent, or -1): it commits like anybody as long as the group has no members, as with Kafka."""
     generation = given(request.generation_id)
-    if request.client_id or generation is not None:
-        # Who names one of the two means to be a member; what is left out fits no group.
-        generation = -1 if generation is None else generation
-        context.groups.check_commit(project_id, app.name, request.client_id or "", generation)
+    if not request.client_id and generation is None:
+        return
+    if generation is None or generation < 0:
+        if not context.groups.live_members(project_id, app.name):
+            return
+        generation = -1
+    context.groups.check_commit(project_id, app.name, request.client_id or "", generation)

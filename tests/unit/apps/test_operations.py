@@ -185,21 +185,32 @@ class TestConsumerGroups:
         await delete_app(context, PRINCIPAL, PROJECT, "app")
 
     @pytest.mark.parametrize(
-        ("fields", "expected"),
+        ("members", "fields", "expected"),
         [
-            ({}, None),
-            ({"client_id": "", "generation_id": ""}, None),
-            ({"client_id": None, "generation_id": None}, None),
-            ({"client_id": "c1", "generation_id": 7}, ("c1", 7)),
-            ({"client_id": "c1", "generation_id": 0}, ("c1", 0)),
-            ({"client_id": "c1"}, ("c1", -1)),
-            ({"generation_id": 3}, ("", 3)),
+            (1, {}, None),
+            (1, {"client_id": "", "generation_id": ""}, None),
+            (1, {"client_id": None, "generation_id": None}, None),
+            (1, {"client_id": "c1", "generation_id": 7}, ("c1", 7)),
+            (1, {"client_id": "c1", "generation_id": 0}, ("c1", 0)),
+            (0, {"client_id": "c1", "generation_id": 7}, ("c1", 7)),
+            (1, {"client_id": "c1", "generation_id": -1}, ("c1", -1)),
+            (1, {"client_id": "c1"}, ("c1", -1)),
+            (1, {"generation_id": 3}, ("", 3)),
+            # A consumer that was assigned its partitions by hand is a member of no group.
+            (0, {"client_id": "c1", "generation_id": -1}, None),
+            (0, {"client_id": "c1"}, None),
         ],
     )
     async def test_commits_of_members_are_checked(
-        self, context: Context, stream: Stream, fields: dict[str, Any], expected: tuple[str, int] | None
+        self,
+        context: Context,
+        stream: Stream,
+        members: int,
+        fields: dict[str, Any],
+        expected: tuple[str, int] | None,
     ) -> None:
         """clients.md 1.5: the Kafka adapter names its client id and its generation."""
+        groups(context).members = members
         await commit(context, **fields)
         assert groups(context).checked == ([] if expected is None else [(PROJECT, "app", *expected)])
 
