@@ -110,6 +110,7 @@ class TestStreams:
         shown = json.loads(done(cli("stream", "show", stream, "--json")))
         assert (shown["retention_period"], shown["auto_scale_enabled"]) == (72, True)
         assert (shown["auto_scale_min_partition_count"], shown["auto_scale_max_partition_count"]) == (2, 9)
+        assert "automatic, 2 to 9 partitions" in done(cli("stream", "show", stream))
         done(cli("stream", "update", stream, "--no-auto-scale", "--data-type", "json"))
         shown = json.loads(done(cli("stream", "show", stream, "--json")))
         assert (shown["data_type"], shown["auto_scale_enabled"]) == ("JSON", False)

@@ -85,6 +85,7 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
         "Retention": f"{stream.get('retention_period')} hours",
         "Created": output.time(stream.get("create_time")),
         "Partitions": f"{stream.get('writable_partition_count')} writable, {stream.get('readable_partition_count')} readable",
+        "Scaling": _scaling(stream),
         "Tags": tags,
     }
     for label, fact in facts.items():
@@ -101,6 +102,14 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
     if len(partitions) > PARTITIONS_SHOWN:
         output.line(f"... and {len(partitions) - PARTITIONS_SHOWN} more: penstock stream show {name} --json")
     output.flush()
+
+
+def _scaling(stream: Mapping[str, Any]) -> str:
+    """Between how many partitions automatic scaling moves; empty when it is off."""
+    if not stream.get("auto_scale_enabled"):
+        return ""
+    fewest, most = stream.get("auto_scale_min_partition_count"), stream.get("auto_scale_max_partition_count")
+    return f"automatic, {fewest} to {most} partitions"
 
 
 def delete(client: Client, name: str, *, yes: bool) -> None:
