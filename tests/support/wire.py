@@ -83,6 +83,8 @@ FORMS: dict[str, str] = {
     "APIGW.0104": r"The method is not allowed for this API\.(?: .*)?",
     "APIGW.0106": r"Malformed request\.(?: .*)?",
     "APIGW.0107": r"Unsupported media type or content encoding\.(?: .*)?",
+    "APIGW.0202": r"The request took too long to arrive\.(?: .*)?",
+    "APIGW.0203": r"The service is shutting down or overloaded\.(?: .*)?",
     "APIGW.0201": r"Request entity too large\.(?: .*)?",
     "IAM.0004": r"Could not find it\." + _DETAIL,
     "IAM.0005": r"It conflicts with what is there\." + _DETAIL,
