@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.support.iam import Iam
 from tests.support.server import Server
 from tests.support.wire import Wire, done
 
@@ -68,3 +69,19 @@ def make(wire: Wire) -> Iterator[Make]:
     yield create
     for one in made:
         wire.delete(one)
+
+
+@pytest.fixture(scope="module")
+def iam(server: Server) -> Iterator[Iam]:
+    with Iam.owner(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def domain_id(iam: Iam) -> str:
+    return str(iam.get("/v3/auth/domains")["domains"][0]["id"])
+
+
+@pytest.fixture(scope="module")
+def owner_id(iam: Iam, server: Server) -> str:
+    return str(iam.get(f"/v3/users?name={server.user}")["users"][0]["id"])
