@@ -360,7 +360,7 @@ class TestDurable:
             for number in range(16):
                 wire.put_data("s", *(b"" for _ in range(1000)), partition_id=str(number))
         with ThreadPoolExecutor(16) as pool:
-            for round_ in range(3):
+            for round_ in range(2):
                 runs = [pool.submit(run, number) for number in range(16)]
                 committing.wait(20)
                 while min(acknowledged) < 5:
@@ -402,7 +402,7 @@ class TestConcurrency:
         with ThreadPoolExecutor(4) as pool:
             readers = [pool.submit(read) for _ in range(4)]
             try:
-                for number in range(1, 300):
+                for number in range(1, 150):
                     done(commit(wire, app, stream, metadata=str(number)), 201)
                     acknowledged = number
             finally:
@@ -410,8 +410,8 @@ class TestConcurrency:
             assert all(reader.result() > 0 for reader in readers)
 
     def test_the_last_of_many_wins(self, server: Server, wire: Wire, app: str, stream: str) -> None:
-        """Eight programs commit to one partition at once: what is there then is the last commit of one of them."""
-        count, each = 8, 40
+        """Six programs commit to one partition at once: what is there then is the last commit of one of them."""
+        count, each = 6, 25
 
         def run(number: int) -> None:
             with Wire.to(server) as own:
@@ -447,7 +447,7 @@ class TestConcurrency:
             steady = [pool.submit(run, app) for _ in range(3)]
             others = [pool.submit(run, going, "DIS.4332") for _ in range(3)]
             try:
-                for _ in range(60):
+                for _ in range(30):
                     done(wire.call("POST", "/apps", body={"app_name": going}), 201)
                     done(wire.call("DELETE", f"/apps/{going}"), 204)
             finally:

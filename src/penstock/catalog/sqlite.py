@@ -435,7 +435,8 @@ class SqliteCatalog:
             for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
                 problems.append(f"{table} row number {rowid} names a row of {parent} that does not exist")
             for table_ in rows.TABLES:
-                problems += _decode(connection, table_, "ORDER BY 1", ())[1]
+                # One row at a time: there may be a million.
+                problems += [str(d) for d in _decoded(connection, table_, "", ()) if isinstance(d, Damaged)]
             for row in connection.execute("SELECT name, document, checksum FROM secrets ORDER BY name"):
                 try:
                     rows.decode_secret(row)
@@ -589,10 +590,20 @@ def _decode(
     """The sound rows, and a sentence for each damaged one."""
     found: list[T] = []
     damage: list[str] = []
+    for decoded in _decoded(connection, table, tail, parameters):
+        if isinstance(decoded, Damaged):
+            damage.append(str(decoded))
+        else:
+            found.append(decoded)
+    return found, damage
+
+
+def _decoded(
+    connection: sqlite3.Connection, table: Table[T], tail: str, parameters: Sequence[Any]
+) -> Iterator[T | Damaged]:
     query = f"SELECT {table.all_columns} FROM {table.name} {tail}"  # noqa: S608
     for row in connection.execute(query, parameters):
         try:
-            found.append(table.decode(row))
+            yield table.decode(row)
         except Damaged as error:
-            damage.append(str(error))
-    return found, damage
+            yield error
