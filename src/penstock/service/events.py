@@ -205,16 +205,20 @@ class Events:
         if self._catalog is None:
             return EventsReply(0, [], has_more=False)
         await self.flush()
-        kept = await self._catalog.select(
-            EVENTS,
-            {"project_id": project_id},
-            order="event_id",
-            descending=True,
-            limit=self._limits.events_per_project,
-        )
+        if wanted == EventFilter():
+            count = await self._catalog.count(EVENTS, project_id=project_id)
+            newest = await self._newest(self._catalog, project_id, offset + limit)
+            page = newest[offset:]
+            return EventsReply(count, list(map(shown, page)), offset + len(page) < count)
+        kept = await self._newest(self._catalog, project_id, self._limits.events_per_project)
         found = [event for event in kept if wanted.passes(event)]
         page = found[offset : offset + limit]
         return EventsReply(len(found), list(map(shown, page)), offset + len(page) < len(found))
+
+    async def _newest(self, catalog: Catalog, project_id: str, limit: int) -> list[Event]:
+        limit = min(limit, self._limits.events_per_project)
+        where: dict[str, str | int] = {"project_id": project_id}
+        return await catalog.select(EVENTS, where, order="event_id", descending=True, limit=limit)
 
     async def find(self, event_id: str) -> Event | None:
         """The event, if it is still kept."""

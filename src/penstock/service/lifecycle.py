@@ -115,6 +115,8 @@ async def delete(context: Context, seen: Stream, missing_as: str = "") -> bool:
         except (LogError, OSError) as error:
             _log.error("stream not freed, will be tried again", stream_id=stream_id, reason=str(error))
             return False
+        if context.points is not None:
+            await context.points.remove(stream)
         await context.catalog.remove_stream(stream_id)
         context.directory.drop(stream)
     _log.info("stream deleted", stream=stream.name, stream_id=stream_id, project=stream.project_id)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from penstock.catalog.base import Catalog, Put, Remove
 from penstock.catalog.tables.monitoring import METRIC_BLOCKS
 from penstock.clock import Clock
@@ -24,18 +26,23 @@ from penstock.model.metrics import (
     add,
     read,
 )
+from penstock.model.streams import Stream
 from penstock.service.directory import Directory
 from penstock.service.events import Events
 from penstock.service.traffic import Counted, Traffic
 
 ROWS_AT_ONCE = 200
 """Rows written in one transaction, so that others need not wait long for theirs."""
+BLOCKS_UNWRITTEN = 6
+"""How many blocks are kept in memory while the catalog takes none: an hour."""
+ROWS_REMOVED_AT_ONCE = 5000
 ABNORMAL_MINUTES = 3
 """So many minutes in a row with refusals are abnormal, so many without are normal again."""
 
 Key = tuple[str, int, int]
 """Stream id, partition number, block."""
 
+_log = structlog.get_logger("penstock.metrics")
 _PUTS_THROTTLED = STREAM_LABELS["traffic_control_put"]
 _GETS_THROTTLED = STREAM_LABELS["traffic_control_get"]
 
@@ -62,7 +69,7 @@ class Points:
         self._blocks: dict[Key, dict[int, Point]] = {}
         self._changed: set[Key] = set()
         # Blocks up to this one may have rows that are not in memory.
-        self._written_block = self._block()
+        self._running = self._written_block = self._block()
         self._since_start: dict[str, Point] = {}
         self._refused: dict[str, _Refusals] = {}
         directory.on_change(
@@ -76,6 +83,9 @@ class Points:
 
     def collect(self) -> None:
         """Take over what `traffic` has counted."""
+        if (running := self._block()) != self._running:
+            self._running = running
+            self._give_up(running - BLOCKS_UNWRITTEN)
         for counted in self._traffic.take():
             stream = self._directory.by_id(counted.stream_id)
             if stream is None:
@@ -87,6 +97,16 @@ class Points:
                 known = self._since_start.get(stream.stream_id, [])
                 self._since_start[stream.stream_id] = add(known, counted.point)
                 self._note_refusals(counted)
+
+    def _give_up(self, before: int) -> None:
+        """Forget what could not be written for so long: memory is for what runs."""
+        lost = [key for key in self._pending.keys() | self._changed if key[2] < before]
+        for key in lost:
+            self._pending.pop(key, None)
+            self._blocks.pop(key, None)
+            self._changed.discard(key)
+        if lost:
+            _log.error("points lost, the catalog takes none", rows=len(lost))
 
     @property
     def waiting(self) -> int:
@@ -141,11 +161,17 @@ class Points:
         """Remove what is older than `days`; how many rows went."""
         oldest_kept = (now_ms // MINUTE_MS - days * 24 * 60) // BLOCK_MINUTES
         removed = 0
-        while rows := await self._catalog.select(METRIC_BLOCKS, order="block", limit=1):
-            if rows[0].block >= oldest_kept:
-                break
-            removed += await self._catalog.apply(Remove(METRIC_BLOCKS, {"block": rows[0].block}))
+        for (block,) in await self._catalog.distinct(METRIC_BLOCKS, "block"):
+            if int(block) < oldest_kept:
+                removed += await self._catalog.apply(Remove(METRIC_BLOCKS, {"block": block}))
         return removed
+
+    async def remove(self, stream: Stream) -> None:
+        """Before a stream goes: remove what would be too much to go with it in one transaction."""
+        if await self._catalog.count(METRIC_BLOCKS, stream_id=stream.stream_id) > ROWS_REMOVED_AT_ONCE:
+            for number in (STREAM, *(partition.number for partition in stream.partitions)):
+                where: dict[str, str | int] = {"stream_id": stream.stream_id, "partition_number": number}
+                await self._catalog.apply(Remove(METRIC_BLOCKS, where))
 
     def _forget(self, stream_id: str) -> None:
         """A stream is gone, and its rows with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -300,3 +301,51 @@ async def test_a_page_of_prometheus_has_what_streams_carried(made: Monitored) ->
     made.put("id-a", size=1)
     assert made.points.since_start() == {"id-a": [10, 3]}
     assert msgspec.json.encode(made.points.since_start()) == b'{"id-a":[10,3]}'
+
+
+async def test_memory_is_bounded_while_the_catalog_takes_nothing(
+    made: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made.stream("a")
+
+    async def full(*_: object) -> int:
+        raise CatalogError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made.context.catalog, "apply", full)
+        for _ in range(30):
+            made.put("id-a", size=1)
+            with pytest.raises(CatalogError):
+                await made.points.flush()
+            made.clock.advance(600)
+        assert len(made.points._blocks) <= 2 * (points_module.BLOCKS_UNWRITTEN + 1)
+    made.put("id-a", size=1)
+    await made.points.flush()
+    assert sum((await made.bytes("id-a", 0, 0, 600)).values()) == points_module.BLOCKS_UNWRITTEN + 1
+
+
+async def test_a_stream_with_many_rows_goes_in_parts(
+    made: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(points_module, "ROWS_REMOVED_AT_ONCE", 3)
+    stream = await made.stream("a")
+    for _ in range(3):
+        made.put("id-a")
+        await made.points.flush()
+        made.clock.advance(600)
+    await made.points.remove(stream)
+    assert await made.context.catalog.count(METRIC_BLOCKS) == 0
+
+
+async def test_a_damaged_row_stops_nothing(made: Monitored) -> None:
+    await made.stream("a")
+    made.put("id-a", size=1)
+    await made.points.flush()
+    catalog: Any = made.context.catalog
+    await catalog._write(lambda c: c.execute("UPDATE metric_blocks SET checksum = 0"))
+    assert await made.bytes("id-a", 0) == {0: 1}, "the block that runs is in memory"
+    made.clock.advance(8 * 86_400)
+    made.put("id-a", size=2)
+    await made.points.flush()
+    assert await made.points.drop_before(made.clock.now_ms(), 7) == 2
+    assert [row.block for row in await catalog.select(METRIC_BLOCKS)] == [BLOCK + 8 * 144] * 2

@@ -6,6 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pytest
 from tests.support.streams import PROJECT, make_context
 
 from penstock.catalog.tables.monitoring import DELIVERIES
+from penstock.cli import certificates
 from penstock.clock import SteppedClock
 from penstock.iam.sealing import Sealer
 from penstock.jobs import webhooks as webhooks_module
@@ -29,7 +33,8 @@ from penstock.service.subscriptions import ShownSubscription, SubscriptionReques
 class Receiver:
     """An HTTP server on loopback that keeps what it is sent. `statuses` are its next answers, then 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.statuses: list[int] = []
         self.hang = False
@@ -39,7 +44,7 @@ class Receiver:
         self.port = 0
 
     async def __aenter__(self) -> Receiver:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -349,6 +354,49 @@ async def test_names_that_lead_where_nobody_may_call(
     with pytest.raises(webhooks_module.NotDelivered, match=r"address|never called"):
         await made.webhooks.deliver(subscription, event, 1)
     assert receiver.got == []
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("hooks.example.com", True), ("other.example.com", False)])
+async def test_certificates_are_for_the_name_in_the_url(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool
+) -> None:
+    certificates.make(tmp_path / "tls", ["hooks.example.com"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "tls" / "server.pem", tmp_path / "tls" / "server-key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls" / "ca.pem"))
+    async with Receiver(tls) as receiver:
+        made = await start(resolve=_to("127.0.0.1"))
+        await made.subscribe("a", f"https://{host}:{receiver.port}/x")
+        subscription = made.context.subscriptions.of_project(PROJECT)[0]
+        await made.emit("1")
+        event = await made.context.events.find((await _event_ids(made))[0])
+        if trusted:
+            await made.webhooks.deliver(subscription, event, 1)
+            assert (await receiver.wait(1))[0] == "1"
+        else:
+            with pytest.raises(webhooks_module.NotDelivered, match="CERTIFICATE_VERIFY_FAILED"):
+                await made.webhooks.deliver(subscription, event, 1)
+
+
+async def test_a_resolver_that_hangs_holds_nobody(
+    start: Start, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, release = socket.getaddrinfo, threading.Event()
+
+    def look_up(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host.startswith("slow"):
+            release.wait(30)
+            raise OSError("no answer")
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    made = await start()
+    for number in range(10):
+        await made.subscribe(f"slow{number}", f"http://slow{number}.example.com/")
+    await made.subscribe("works", receiver.url.replace("127.0.0.1", "localhost"))
+    await made.emit("1")
+    assert await receiver.wait(1) == ["1"]
+    release.set()
 
 
 async def test_proxies_of_the_environment_are_not_used(
