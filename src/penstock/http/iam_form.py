@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from penstock.catalog.base import Domain, Exists, Missing, Project, QuotaExceeded, User
 from penstock.catalog.tables.iam import Group
 from penstock.errors import ApiError
-from penstock.http.call import Access, Call, Doc, Handler, Number, Reply, Route
+from penstock.http.call import Access, Call, Doc, Handler, Number, Parameter, Reply, Route
 from penstock.iam.base import Principal
 from penstock.iam.policies import refusal
 from penstock.iam.store import Store
@@ -23,6 +23,9 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 SECTION = "3.1, 6 and the IAM API"
+TRUE_FALSE = ("true", "false", "True", "False")
+"""How clients write a boolean in a query."""
+ENABLED = Parameter("enabled", "Only those enabled, or only those that are not.", TRUE_FALSE)
 PAGE = Number("page", "Page, from 1 on; with `per_page`.", maximum=1_000_000)
 PER_PAGE = Number("per_page", "Entries of a page, at most 300.", maximum=300)
 
@@ -199,6 +202,6 @@ def moment(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.0")
 
 
-def flag(text: str | None) -> bool | None:
-    """A boolean in a query: absent, empty and anything else are None."""
-    return {"true": True, "1": True, "false": False, "0": False}.get((text or "").lower())
+def flag(parameter: Parameter, call: Call) -> bool | None:
+    """A boolean in a query, None when absent. Raises DIS.4200 for what is none."""
+    return {"true": True, "false": False}.get(parameter.of(call).lower())

@@ -15,6 +15,7 @@ from penstock.http.call import Call, Parameter, Reply, Route
 from penstock.http.iam_form import (
     PAGE,
     PER_PAGE,
+    TRUE_FALSE,
     Json,
     flag,
     link,
@@ -33,6 +34,9 @@ from penstock.http.iam_form import (
 from penstock.http.iam_roles import own_policy, role_json
 from penstock.iam import roles
 from penstock.iam.names import PROJECT_ID, check_text
+
+_INHERITED_ONLY = Parameter("is_inherited", "Only those in all projects, or only others.", TRUE_FALSE)
+_INCLUDE_GROUP = Parameter("include_group", "`false`: the user's own only.", TRUE_FALSE)
 
 Where = Callable[[Call], str]
 """Subject or scope of a grant, from the path. Raises IAM.0004 for what is not the caller's account's."""
@@ -176,7 +180,7 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
         if not wanted:
             continue
         names = {f"{kind}:{wanted}"}
-        if kind == "user" and flag(query.get("include_group")) is not False and "subject.user_id" in query:
+        if kind == "user" and flag(_INCLUDE_GROUP, call) is not False and "subject.user_id" in query:
             names |= set(store.subjects(wanted))
         found = [grant for grant in found if grant.subject in names]
     if whose := query.get("subject"):
@@ -196,7 +200,7 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
         found = [grant for grant in found if grant.scope in (f"domain:{domain}", f"inherited:{domain}")]
     if enterprise and (name := query.get(enterprise)):
         found = [grant for grant in found if grant.scope == f"enterprise:{name}"]
-    if (inherited := flag(query.get("is_inherited"))) is not None:
+    if (inherited := flag(_INHERITED_ONLY, call)) is not None:
         found = [grant for grant in found if grant.scope.startswith("inherited:") is inherited]
     return sorted(found)
 
@@ -357,8 +361,8 @@ ROUTES: list[Route] = [
             Parameter("scope.project_id", "Only those in this project."),
             Parameter("scope.domain_id", "Only those in the account."),
             Parameter("scope.enterprise_projects_id", "Only those in this enterprise project."),
-            Parameter("is_inherited", "Only those in all projects, or only others."),
-            Parameter("include_group", "`false`: the user's own only."),
+            _INHERITED_ONLY,
+            _INCLUDE_GROUP,
             PAGE,
             PER_PAGE,
         ),

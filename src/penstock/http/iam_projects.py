@@ -10,8 +10,10 @@ import msgspec
 from penstock.catalog.base import Project
 from penstock.http.call import Call, Parameter, Reply, Route
 from penstock.http.iam_form import (
+    ENABLED,
     PAGE,
     PER_PAGE,
+    TRUE_FALSE,
     Json,
     flag,
     link,
@@ -28,6 +30,7 @@ from penstock.http.iam_form import (
 from penstock.iam.names import check_name
 
 DESCRIPTION_LENGTH = 255
+_IS_DOMAIN = Parameter("is_domain", "Projects are none: with `true` there are none.", TRUE_FALSE)
 
 
 class NewProject(msgspec.Struct):
@@ -99,13 +102,13 @@ def _list(call: Call, path: str, *, only_enabled: bool = False) -> Reply:
         # With `--auth off` every name is one.
         named = identity.project(principal.domain_id, name=name)
         projects = [named] if named is not None else []
-    enabled = True if only_enabled else flag(query.get("enabled"))
+    enabled = True if only_enabled else flag(ENABLED, call)
     for wanted in (query.get("domain_id"), query.get("parent_id")):
         if wanted and wanted != principal.domain_id:
             projects = []
     if enabled is not None:
         projects = [project for project in projects if project.enabled is enabled]
-    if flag(query.get("is_domain")):
+    if flag(_IS_DOMAIN, call):
         projects = []
     shown = [project_json(call, project) for project in page_of(call, projects)]
     return Reply(200, {"projects": shown, "links": links(call, path)})
@@ -172,7 +175,8 @@ _FILTERS = (
     Parameter("name", "Only the project of that name."),
     Parameter("domain_id", "The account."),
     Parameter("parent_id", "The account."),
-    Parameter("enabled", "Only those enabled, or only those that are not.", ("true", "false")),
+    ENABLED,
+    _IS_DOMAIN,
     PAGE,
     PER_PAGE,
 )

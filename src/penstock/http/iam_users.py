@@ -14,6 +14,7 @@ from penstock.catalog.base import User
 from penstock.errors import ApiError, invalid
 from penstock.http.call import Call, Parameter, Reply, Route
 from penstock.http.iam_form import (
+    ENABLED,
     Json,
     flag,
     link,
@@ -156,7 +157,7 @@ def _one(call: Call, user: User) -> Json:
 async def list_users(call: Call) -> Reply:
     """GET /v3/users."""
     principal = manager(call, "iam:users:listUsers")
-    name, enabled = call.query.get("name"), flag(call.query.get("enabled"))
+    name, enabled = call.query.get("name"), flag(ENABLED, call)
     users = store_of(call).users_of(same_domain(call, call.query.get("domain_id")) or principal.domain_id)
     found = [
         user_json(call, user)
@@ -340,7 +341,7 @@ ROUTES: list[Route] = [
         "List users",
         query=(
             Parameter("name", "Only the user of that name."),
-            Parameter("enabled", "Only those enabled, or only those that are not.", ("true", "false")),
+            ENABLED,
             Parameter("domain_id", "The account."),
         ),
         errors=("IAM.0004",),

@@ -207,6 +207,9 @@ def _operation(
         "parameters": [parameter for given in doc.query for parameter in _parameters(given, limits)],
         "responses": _responses(access, doc, named),
     }
+    if method == "HEAD":
+        for response in operation["responses"].values():
+            response.pop("content", None)
     if doc.section:
         operation["description"] = f"API reference {doc.section}."
     if action:
