@@ -1,4 +1,5 @@
-"""The embedded catalog: one SQLite file. Owns the file, its two threads and its SQL; knows no rules about streams.
+"""The embedded catalog: one SQLite file. Owns the file, its two threads, its transactions and what is asked of streams; the SQL
+of any table is in `statements`. Knows no rules about streams.
 
 What is put together into SQL (S608) are names from `rows.TABLES` and clauses of this file; values are always bound.
 
@@ -17,15 +18,13 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 
-from penstock.catalog import rows
+from penstock.catalog import rows, statements
 from penstock.catalog.base import (
     AccessKey,
     Catalog,
@@ -34,11 +33,7 @@ from penstock.catalog.base import (
     Damaged,
     Domain,
     Exists,
-    Insert,
-    Missing,
     Project,
-    Put,
-    Quota,
     QuotaExceeded,
     Remove,
     StreamQuota,
@@ -285,7 +280,7 @@ class SqliteCatalog:
     async def insert_stream(self, stream: Stream, quota: StreamQuota) -> None:
         def work(connection: sqlite3.Connection) -> None:
             # The name before the quotas: who repeats a create wants to hear that it is there.
-            _insert(connection, rows.STREAMS, stream)
+            statements.insert(connection, rows.STREAMS, stream)
             living = "FROM streams WHERE project_id = ? AND status <> ?"
             streams = connection.execute(
                 f"SELECT count(*) {living}", (stream.project_id, StreamStatus.TERMINATING)
@@ -298,10 +293,9 @@ class SqliteCatalog:
 
     async def replace_stream(self, stream: Stream, *also: Change, partition_quota: int | None = None) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            _replace(connection, rows.STREAMS, stream)
+            statements.replace(connection, rows.STREAMS, stream)
             _check_partitions(connection, stream, partition_quota)
-            for change in also:
-                _apply(connection, change)
+            statements.apply(connection, *also)
 
         await self._write(work)
 
@@ -338,17 +332,17 @@ class SqliteCatalog:
     # Identity
 
     async def insert_domain(self, domain: Domain) -> None:
-        await self._write(lambda c: _insert(c, rows.DOMAINS, domain))
+        await self._write(lambda c: statements.insert(c, rows.DOMAINS, domain))
 
     async def insert_user(self, user: User) -> None:
-        await self._write(lambda c: _insert(c, rows.USERS, user))
+        await self._write(lambda c: statements.insert(c, rows.USERS, user))
 
     async def insert_project(self, project: Project) -> None:
-        await self._write(lambda c: _insert(c, rows.PROJECTS, project))
+        await self._write(lambda c: statements.insert(c, rows.PROJECTS, project))
 
     async def insert_access_key(self, key: AccessKey, per_user: int) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            _insert(connection, rows.ACCESS_KEYS, key)
+            statements.insert(connection, rows.ACCESS_KEYS, key)
             query = "SELECT count(*) FROM access_keys WHERE user_id = ?"
             if connection.execute(query, (key.user_id,)).fetchone()[0] > per_user:
                 raise QuotaExceeded(f"user {key.user_id} has {per_user} access keys already")
@@ -382,19 +376,12 @@ class SqliteCatalog:
 
     async def apply(self, *changes: Change) -> int:
         def work(connection: sqlite3.Connection) -> int:
-            touched = 0
-            for kind, together in groupby(changes, _written_together):
-                if kind is not None:
-                    touched = _write_rows(connection, kind, [change.value for change in together])  # type: ignore[union-attr]
-                    continue
-                for change in together:
-                    touched = _apply(connection, change)
-            return touched
+            return statements.apply(connection, *changes)
 
         return await self._write(work)
 
     async def find(self, table: Table[T], **where: Value) -> T | None:
-        clause, values = _where(table, where)
+        clause, values = statements.condition(table, where)
         return await self._one(table, clause, values)
 
     async def select(
@@ -407,8 +394,8 @@ class SqliteCatalog:
         limit: int | None = None,
         descending: bool = False,
     ) -> list[T]:
-        clause, values = _where(table, where or {})
-        column = _column(table, order or table.columns[0])
+        clause, values = statements.condition(table, where or {})
+        column = statements.column(table, order or table.columns[0])
         if after is not None:
             clause += f" AND {column} {'<' if descending else '>'} ?"
             values.append(after)
@@ -419,10 +406,10 @@ class SqliteCatalog:
         return await self._many(table, tail, values)
 
     async def count(self, table: Table[Any], **where: Value) -> int:
-        return await self._call(lambda c: _count(c, table, where))
+        return await self._call(lambda c: statements.count(c, table, where))
 
     async def distinct(self, table: Table[Any], *columns: str) -> list[tuple[Value, ...]]:
-        names = ", ".join(_column(table, column) for column in columns)
+        names = ", ".join(statements.column(table, column) for column in columns)
         query = f"SELECT DISTINCT {names} FROM {table.name}"  # noqa: S608
         return await self._call(lambda c: c.execute(query).fetchall())
 
@@ -436,7 +423,8 @@ class SqliteCatalog:
                 problems.append(f"{table} row number {rowid} names a row of {parent} that does not exist")
             for table_ in rows.TABLES:
                 # One row at a time: there may be a million.
-                problems += [str(d) for d in _decoded(connection, table_, "", ()) if isinstance(d, Damaged)]
+                found = statements.each(connection, table_)
+                problems += [str(row) for row in found if isinstance(row, Damaged)]
             for row in connection.execute("SELECT name, document, checksum FROM secrets ORDER BY name"):
                 try:
                     rows.decode_secret(row)
@@ -470,7 +458,7 @@ class SqliteCatalog:
         return None if row is None else table.decode(row)
 
     async def _many(self, table: Table[T], tail: str, parameters: Sequence[Any] = ()) -> list[T]:
-        found, damage = await self._call(lambda c: _decode(c, table, tail, parameters))
+        found, damage = await self._call(lambda c: statements.select(c, table, tail, parameters))
         for problem in damage:
             _log.error("catalog row damaged", problem=problem)
         return found
@@ -481,89 +469,6 @@ class _Write(NamedTuple):
 
     work: Callable[[sqlite3.Connection], Any]
     done: asyncio.Future[Any]
-
-
-def _written_together(change: Change) -> Table[Any] | None:
-    """The table, for changes that one statement can write as many of as come in a row."""
-    return change.table if isinstance(change, Put) and not change.quotas else None
-
-
-@cache
-def _put_statement(table: Table[Any]) -> str:
-    keys = ", ".join(table.columns[: table.keys])
-    rest = (*table.columns[table.keys :], "document", "checksum")
-    return (
-        f"INSERT INTO {table.name} ({table.all_columns}) VALUES ({table.marks}) "  # noqa: S608
-        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in rest)}"
-    )
-
-
-def _write_rows(connection: sqlite3.Connection, table: Table[Any], values: Sequence[msgspec.Struct]) -> int:
-    """Write rows, over those with their keys; 1, as `_apply` says of the last one."""
-    connection.executemany(_put_statement(table), map(table.encode, values))
-    return 1
-
-
-def _apply(connection: sqlite3.Connection, change: Change) -> int:
-    """How many rows it touched."""
-    if isinstance(change, Remove):
-        clause, values = _where(change.table, change.where)
-        return connection.execute(f"DELETE FROM {change.table.name} WHERE {clause}", values).rowcount  # noqa: S608
-    table, value = change.table, change.value
-    if isinstance(change, Insert | Put):
-        known = isinstance(change, Put) and _known(connection, table, value)
-        if known:
-            _replace(connection, table, value)
-        else:
-            _insert(connection, table, value)
-            _check_quotas(connection, table, change.quotas)
-    else:
-        _replace(connection, table, value)
-    return 1
-
-
-def _known(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Struct) -> bool:
-    keys = table.columns[: table.keys]
-    query = f"SELECT 1 FROM {table.name} WHERE {' AND '.join(f'{c} = ?' for c in keys)}"  # noqa: S608
-    return connection.execute(query, table.values(value)[: table.keys]).fetchone() is not None
-
-
-def _check_quotas(connection: sqlite3.Connection, table: Table[Any], quotas: Sequence[Quota]) -> None:
-    for quota in quotas:
-        if _count(connection, table, quota.where) > quota.most:
-            raise QuotaExceeded(f"{table.name}: {quota.most} rows with {quota.where} already")
-
-
-def _count(connection: sqlite3.Connection, table: Table[Any], where: Mapping[str, Value]) -> int:
-    clause, values = _where(table, where)
-    query = f"SELECT count(*) FROM {table.name} WHERE {clause}"  # noqa: S608
-    return int(connection.execute(query, values).fetchone()[0])
-
-
-def _where(table: Table[Any], where: Mapping[str, Value]) -> tuple[str, list[Value]]:
-    clause = " AND ".join(f"{_column(table, name)} = ?" for name in where)
-    return clause or "1 = 1", list(where.values())
-
-
-def _column(table: Table[Any], name: str) -> str:
-    assert name in table.columns, f"{table.name} has no column {name}"
-    return name
-
-
-def _replace(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
-    row = table.encode(value)
-    columns = (*table.columns, "document", "checksum")
-    assigned = ", ".join(f"{c} = ?" for c in columns[table.keys :])
-    chosen = " AND ".join(f"{c} = ?" for c in columns[: table.keys])
-    statement = f"UPDATE {table.name} SET {assigned} WHERE {chosen}"  # noqa: S608
-    changed = connection.execute(statement, (*row[table.keys :], *row[: table.keys]))
-    if changed.rowcount != 1:
-        raise Missing(f"{table.name}: there is no row {row[: table.keys]} to change")
-
-
-def _insert(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
-    statement = f"INSERT INTO {table.name} ({table.all_columns}) VALUES ({table.marks})"  # noqa: S608
-    connection.execute(statement, table.encode(value))
 
 
 def _active_partitions(connection: sqlite3.Connection, project_id: str, stream_type: StreamType) -> int:
@@ -582,28 +487,3 @@ def _check_partitions(connection: sqlite3.Connection, stream: Stream, most: int 
         raise QuotaExceeded(
             f"project {stream.project_id} would have {used} {stream.stream_type} partitions, more than {most}"
         )
-
-
-def _decode(
-    connection: sqlite3.Connection, table: Table[T], tail: str, parameters: Sequence[Any]
-) -> tuple[list[T], list[str]]:
-    """The sound rows, and a sentence for each damaged one."""
-    found: list[T] = []
-    damage: list[str] = []
-    for decoded in _decoded(connection, table, tail, parameters):
-        if isinstance(decoded, Damaged):
-            damage.append(str(decoded))
-        else:
-            found.append(decoded)
-    return found, damage
-
-
-def _decoded(
-    connection: sqlite3.Connection, table: Table[T], tail: str, parameters: Sequence[Any]
-) -> Iterator[T | Damaged]:
-    query = f"SELECT {table.all_columns} FROM {table.name} {tail}"  # noqa: S608
-    for row in connection.execute(query, parameters):
-        try:
-            yield table.decode(row)
-        except Damaged as error:
-            yield error
