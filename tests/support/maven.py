@@ -6,12 +6,15 @@ configured with on this machine.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tests.support import tools
 
 NEEDS = "Java and Maven: apt-get install -y default-jdk-headless maven"
 _CLASSPATH = "classpath.txt"
+# Builds and drivers live for seconds: compile little, start with one collector thread.
+_LIGHT = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
 
 
 def command(project: Path, main: str, *options: str) -> list[str]:
@@ -26,14 +29,13 @@ def command(project: Path, main: str, *options: str) -> list[str]:
     def build(directory: Path) -> None:
         # The account's home may be missing or read-only; Maven keeps what it fetches below it.
         kept = [] if tools.account_home() else [f"-Dmaven.repo.local={tools.cache_directory() / 'maven'}"]
-        goals = ["compile", "dependency:build-classpath", f"-Dmdep.outputFile={_CLASSPATH}"]
-        tools.run([maven, "--batch-mode", "--quiet", *kept, *goals], directory)
+        flags = f"{os.environ.get('MAVEN_OPTS', '')} {' '.join(_LIGHT)}"
+        goals = ["compiler:compile", "dependency:build-classpath", f"-Dmdep.outputFile={_CLASSPATH}"]
+        tools.run([maven, "--batch-mode", "--quiet", *kept, *goals], directory, {"MAVEN_OPTS": flags})
 
-    directory = tools.built(f"java-{project.name}", project, build, check=_complete)
+    directory = tools.built(f"maven-{project.name}", project, build, check=_complete)
     jars = (directory / _CLASSPATH).read_text().strip()
-    # A driver lives for seconds: compile little, keep the heap small, start with one collector thread.
-    light = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m"]
-    return [java, *light, *options, "-cp", f"{directory / 'target/classes'}:{jars}", main]
+    return [java, *_LIGHT, "-Xmx256m", *options, "-cp", f"{directory / 'target/classes'}:{jars}", main]
 
 
 def _complete(directory: Path) -> bool:
