@@ -26,6 +26,8 @@ class Refused(Exception):
         super().__init__(
             f"{error.get('class')} {error.get('status')} {error.get('code')}: {error.get('message')}"
         )
+        self.fields = error
+        """All that the driver tells, such as what typed exceptions hold."""
         self.kind = str(error.get("class") or "")
         self.code = str(error.get("code") or "")
         self.message = str(error.get("message") or "")
@@ -76,6 +78,11 @@ class Driver:
             self._process.wait()
         self._process.stdout.close()
         self._stderr.close()
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
 
     @property
     def stderr(self) -> str:
