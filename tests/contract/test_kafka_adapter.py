@@ -296,7 +296,7 @@ def test_without_a_group(server: Server, java: Driver) -> None:
     between = int(time.time() * 1000)
     time.sleep(0.05)
     producer.write(2)
-    by_partition = defaultdict(list)
+    by_partition: defaultdict[int, list[list[Any]]] = defaultdict(list)
     for _, number, offset, value in sorted(producer.stored, key=lambda record: record[2]):
         by_partition[number].append([offset, value])
     zero, one = ["alone", 0], ["alone", 1]
@@ -305,7 +305,7 @@ def test_without_a_group(server: Server, java: Driver) -> None:
     consumer.call("assign", partitions=[zero, one])
 
     def poll(count: int) -> dict[int, list[list[Any]]]:
-        found = defaultdict(list)
+        found: defaultdict[int, list[list[Any]]] = defaultdict(list)
         deadline = time.monotonic() + WAIT_SECONDS
         while sum(map(len, found.values())) < count:
             for _, number, offset, _, value in consumer.call("poll", timeout=500):
