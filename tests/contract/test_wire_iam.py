@@ -301,6 +301,14 @@ class TestProjects:
         assert token(iam.endpoint, user, made["id"])
         refused(iam.call("PUT", url, {"project": {"status": "gone"}}), "DIS.4300", 400, naming="status")
 
+    def test_not_with_a_token_for_it(self, iam: Iam, server: Server) -> None:
+        """The project of the token that asks."""
+        suspended, disabled = {"project": {"status": "suspended"}}, {"project": {"enabled": False}}
+        reply = iam.call("PUT", f"/v3-ext/projects/{server.project_id}", suspended)
+        refused(reply, "DIS.4200", 400, naming="project.status")
+        reply = iam.call("PATCH", f"/v3/projects/{server.project_id}", disabled)
+        refused(reply, "DIS.4200", 400, naming="project.enabled")
+
 
 class TestPolicies:
     def test_create_show_list_update_delete(self, iam: Iam, domain_id: str) -> None:

@@ -172,6 +172,7 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
     subjects = {f"user:{user.user_id}" for user in store.users_of(mine)}
     subjects |= {f"group:{group.group_id}" for group in store.groups_of(mine)}
     found = [grant for grant in store.all_grants() if grant.subject in subjects]
+    with_groups = flag(_INCLUDE_GROUP, call) is not False
     role_id = query.get("role_id") or query.get("role.id")
     if role_id:
         found = [grant for grant in found if grant.policy_id == role_id]
@@ -180,7 +181,7 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
         if not wanted:
             continue
         names = {f"{kind}:{wanted}"}
-        if kind == "user" and flag(_INCLUDE_GROUP, call) is not False and "subject.user_id" in query:
+        if kind == "user" and with_groups and "subject.user_id" in query:
             names |= set(store.subjects(wanted))
         found = [grant for grant in found if grant.subject in names]
     if whose := query.get("subject"):

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from penstock.catalog.base import Project
+from penstock.errors import invalid
 from penstock.http.call import Call, Parameter, Reply, Route
 from penstock.http.iam_form import (
     ENABLED,
@@ -149,7 +150,7 @@ async def update_project(call: Call) -> Reply:
     if wanted.description is not None:
         changes["description"] = _description(wanted.description)
     if wanted.enabled is not None:
-        changes["enabled"] = wanted.enabled
+        changes["enabled"] = _enabled(call, project, "project.enabled", wanted.enabled)
     return _reply(call, 200, await store_of(call).update_project(project.project_id, **changes))
 
 
@@ -157,9 +158,17 @@ async def update_status(call: Call) -> Reply:
     """PUT /v3-ext/projects/{project_id}: `suspended` refuses everybody, `normal` takes them again."""
     project = own_project(call, call.params["project_id"])
     manager(call, "iam:projects:updateProject")
-    status = call.decode(UpdateProjectStatus).project.status
-    await store_of(call).update_project(project.project_id, enabled=status == "normal")
+    normal = call.decode(UpdateProjectStatus).project.status == "normal"
+    enabled = _enabled(call, project, "project.status", normal)
+    await store_of(call).update_project(project.project_id, enabled=enabled)
     return Reply(204)
+
+
+def _enabled(call: Call, project: Project, field: str, wanted: bool) -> bool:
+    """Nobody saws off the branch he sits on: the reply would be the token's last."""
+    if not wanted and call.require_principal().project_id == project.project_id:
+        raise invalid(field, "the project that the token is for cannot be suspended with it")
+    return wanted
 
 
 def _description(text: str | None) -> str:

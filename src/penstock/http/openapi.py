@@ -260,7 +260,8 @@ def _parameters(given: Parameter | Number, limits: Limits) -> list[dict[str, Any
         return [{"name": given.name, "in": "query", "description": given.description, "schema": schema}]
     text: dict[str, Any] = {"type": "string"}
     if given.values:
-        text["enum"] = list(given.values)
+        # An optional one may be sent empty, which is not sending it.
+        text["enum"] = list(given.values) if given.required else [*given.values, ""]
     if given.required:
         text["minLength"] = 1
     first = {"name": given.name, "in": "query", "required": given.required, "description": given.description}
