@@ -155,7 +155,7 @@ class Producer:
         )
         for (partition, offset), (asked, _, value) in zip(stored, records, strict=True):
             assert partition == asked
-            self.stored.add((self.stream, partition, offset, value))
+            self.stored.add((self.stream, partition, offset, str(value)))
 
     def read_once_by(self, *consumers: Consumer) -> Callable[[], bool]:
         """Whether they have everything that was written; never anything twice."""
