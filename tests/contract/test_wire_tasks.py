@@ -510,7 +510,7 @@ class TestUpdate:
             shown = details(wire, stream, name)["obs_destination_description"]
             assert shown["deliver_time_interval"] == seconds
 
-    @pytest.mark.parametrize("content", [b"", b"{}", b'{"stream_name": "x"}', b'{"task_name": ""}'])
+    @pytest.mark.parametrize("content", [b"{}", b'{"stream_name": "x"}', b'{"task_name": ""}'])
     def test_with_nothing_in_it(self, wire: Wire, stream: str, content: bytes) -> None:
         """The Java SDK sends as good as nothing: nothing changes."""
         name = made(wire, stream)
@@ -540,6 +540,7 @@ class TestUpdate:
         ):
             refused(put(body), code, naming=naming)  # type: ignore[arg-type]
         refused(wire.call("PUT", path_of(name), body={}), "DIS.4301", naming=name)
+        refused(wire.call("PUT", path_of(stream), content=b""), "DIS.4202")
 
 
 class TestLasting:

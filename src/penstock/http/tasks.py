@@ -96,9 +96,10 @@ async def create(call: Call) -> Reply:
 
 
 async def update(call: Call) -> Reply:
-    """PUT …/transfer-tasks: 200 without a body. Fields that are not sent stay; the Java SDK sends none at all."""
+    """PUT …/transfer-tasks: 200 without a body. Fields that are not sent stay; the Java SDK sends no descriptor
+    at all."""
     project_id, stream_name = call.project_id, call.params["stream_name"]
-    envelope = call.decode(_Envelope) if call.body.strip() else _Envelope()
+    envelope = call.decode(_Envelope)
     chosen = _chosen(envelope)
     task_id, task_name = envelope.task_id or "", envelope.task_name or ""
     sent: dict[str, Any] = {}
@@ -189,7 +190,7 @@ _UPDATE = Doc(
     "6",
     "Update a dump task",
     request=wire.UpdateTransferTaskRequest,
-    errors=(*_WRITE, "DIS.4200", "DIS.4300", *_DESTINATION, "DIS.4354"),
+    errors=(*_WRITE, *_BODY, *_DESTINATION, "DIS.4354"),
 )
 _LIST = Doc(
     "5.5.2",
