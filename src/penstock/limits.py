@@ -104,6 +104,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agency_name_length: int = 64
     file_prefix_length: int = 50
     task_text_length: int = 1024
+    task_objects: int = 20_000
     deliver_seconds_min: int = 30
     deliver_seconds_max: int = 900
     deliver_seconds_default: int = 300
@@ -163,6 +164,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     token_seconds: int = 24 * 3600
     revoked_tokens_per_user: int = 10_000
     access_keys_per_user: int = 2
+    temporary_key_seconds_min: int = 900
+    temporary_key_seconds_max: int = 24 * 3600
+    temporary_key_policy_bytes: int = 2048
     signature_skew_seconds: int = 15 * 60
     failures_per_minute: int = 20
 
@@ -172,13 +176,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     groups_per_account: int = 200
     groups_per_user: int = 20
     projects_per_account: int = 200
+    agencies_per_account: int = 50
     policies_per_account: int = 200
     policy_bytes: int = 6144
     statements_per_policy: int = 8
     actions_per_statement: int = 100
     grants_per_subject: int = 500
     password_length_min: int = 6
-    list_iam_max: int = 1000
 
     # Rates (DIS.4303 per partition, DIS.4305 per project and second)
     common: PartitionRate = PartitionRate(write_bytes=MIB, write_records=1000, read_bytes=2 * MIB)

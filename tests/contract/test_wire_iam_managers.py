@@ -118,6 +118,14 @@ class TestManagers:
             assert manager.get("/v3/users")["users"]
             refused(manager.call("POST", "/v3/users", {}), "DIS.4116", 403, naming="createUser")
 
+    def test_the_log_says_who_changed_what_and_no_secret(self, iam: Iam, server: Server) -> None:
+        user = iam.user(password="Not-for-the-log-1")
+        notes = [note for note in server.events("identity changed") if note["by"] == server.user]
+        assert {"method": "POST", "path": "/v3/users", "account": server.account}.items() <= notes[-1].items()
+        iam.done("DELETE", f"/v3/users/{user['id']}")
+        assert str(server.events("identity changed")[-1]["path"]).endswith(user["id"])
+        assert "Not-for-the-log-1" not in server.stderr
+
     def test_users_see_themselves(self, iam: Iam) -> None:
         user = iam.user()
         group_id = iam.group("", user["id"])

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import structlog
+
 from penstock.catalog.base import Domain, Exists, Missing, Project, QuotaExceeded, User
 from penstock.catalog.tables.iam import Group
 from penstock.errors import ApiError
@@ -29,6 +31,7 @@ ENABLED = Parameter("enabled", "Only those enabled, or only those that are not."
 PAGE = Number("page", "Page, from 1 on; with `per_page`.", maximum=1_000_000)
 PER_PAGE = Number("per_page", "Entries of a page, at most 300.", maximum=300)
 
+_log = structlog.get_logger("penstock.iam")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
@@ -38,7 +41,10 @@ def identity_errors(handler: Callable[[Call], Awaitable[Reply]]) -> Handler:
     @functools.wraps(handler)
     async def guarded(call: Call) -> Reply:
         try:
-            return await handler(call)
+            reply = await handler(call)
+            if call.principal is not None and call.sent.method not in ("GET", "HEAD"):
+                _note(call, call.principal)
+            return reply
         except ApiError as error:
             refused = error
         except Exists:
@@ -51,6 +57,18 @@ def identity_errors(handler: Callable[[Call], Awaitable[Reply]]) -> Handler:
         return Reply(refused.status, error_body(refused))
 
     return guarded
+
+
+def _note(call: Call, principal: Principal) -> None:
+    """Who changed what, for the log. Paths hold ids and no secrets; bodies do not belong there."""
+    _log.info(
+        "identity changed",
+        method=call.sent.method,
+        path=call.sent.path.decode("latin-1"),
+        by=principal.user_name,
+        user_id=principal.user_id,
+        account=principal.domain_name,
+    )
 
 
 def error_body(error: ApiError) -> Json:
