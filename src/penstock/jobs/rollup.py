@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import structlog
+
+from penstock.catalog.base import CatalogError
 from penstock.jobs.periodic import Periodic
 from penstock.model.metrics import MINUTE_MS
 from penstock.service.context import Context
@@ -14,6 +17,8 @@ BUSY_SECONDS = 5.0
 FEW_ROWS = 64
 _HOUR_MINUTES = 60
 _DAY_MS = 86_400_000
+
+_log = structlog.get_logger("penstock.jobs")
 
 
 class Rollup(Periodic):
@@ -54,6 +59,9 @@ class Rollup(Periodic):
 
     async def finish(self) -> None:
         """Write everything, before the catalog closes."""
-        if self._context.points is not None:
-            await self._context.points.flush()
-        await self._context.events.flush()
+        try:
+            if self._context.points is not None:
+                await self._context.points.flush()
+            await self._context.events.flush()
+        except CatalogError:
+            _log.exception("what was counted last is lost")

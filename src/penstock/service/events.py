@@ -7,6 +7,7 @@ at the source: after some kinds, others of the same stream are left out for a wh
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 from collections import deque
@@ -89,6 +90,7 @@ class Events:
         self._limits = limits or Limits()
         self._clock = clock or SystemClock()
         self._waiting: deque[Event] = deque()
+        self._writing = asyncio.Lock()
         self._dropped = 0
         self._quiet: dict[tuple[str, str, str], float] = {}
         self._number = itertools.count()
@@ -154,7 +156,11 @@ class Events:
         return False
 
     async def flush(self) -> int:
-        """Write what was emitted; how many events that were."""
+        """Write what was emitted; how many events that were. What another call is writing is written when this returns."""
+        async with self._writing:
+            return await self._flush()
+
+    async def _flush(self) -> int:
         catalog, written = self._catalog, 0
         while catalog is not None and self._waiting:
             events = [self._waiting.popleft() for _ in range(min(len(self._waiting), WRITTEN_AT_ONCE))]

@@ -81,6 +81,7 @@ class Workers:
         self._workers = [_Worker(number, listener) for number, listener in enumerate(listeners)]
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._asking: set[asyncio.Future[None]] = set()
         self._changes: list[Change] = []
         self._identity_changed = False
         self._telling: asyncio.Task[None] | None = None
@@ -268,11 +269,17 @@ class Workers:
         await asyncio.gather(*(self._ask(worker, "report", CHANGE_SECONDS) for worker in self._workers))
 
     async def _ask(self, worker: _Worker, method: str, seconds: float) -> None:
-        """Have a worker do something it reports after. One that does not answer has its last report lost."""
+        """Have a worker do something it reports after, and wait at most so long: a report that comes later counts too."""
         if worker.peer is None:
             return
-        with contextlib.suppress(TimeoutError, Disconnected, RemoteError):
-            self._add(_report.decode(await asyncio.wait_for(worker.peer.call(method, None), seconds)))
+        asking = asyncio.ensure_future(self._reported(worker.peer, method))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        await asyncio.wait([asking], timeout=seconds)
+
+    async def _reported(self, peer: Peer, method: str) -> None:
+        with contextlib.suppress(Disconnected, RemoteError):
+            self._add(_report.decode(await peer.call(method, None)))
 
 
 def _slice(part: Slice) -> FetchSlice:

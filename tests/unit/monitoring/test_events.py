@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,24 @@ async def test_what_cannot_be_written_is_written_later(
         with pytest.raises(CatalogError):
             await context.events.flush()
     assert [detail for _, _, detail in await listed(context)] == ["2", "1", "0"]
+
+
+async def test_what_is_being_written_is_listed(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply, slow = context.catalog.apply, asyncio.Event()
+
+    async def slowly(*changes: Any) -> int:
+        await slow.wait()
+        return await apply(*changes)
+
+    monkeypatch.setattr(context.catalog, "apply", slowly)
+    context.events.emit("auto_scale_ok", PROJECT, "", "1")
+    writing = asyncio.ensure_future(context.events.flush())
+    await asyncio.sleep(0)
+    asking = asyncio.ensure_future(listed(context))
+    await asyncio.sleep(0.05)
+    slow.set()
+    assert [detail for _, _, detail in await asking] == ["1"]
+    await writing
 
 
 async def test_the_memory_of_bursts_is_bounded(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
