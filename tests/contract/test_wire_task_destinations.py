@@ -59,6 +59,10 @@ bucket = "folder"
 folder = "/DIRECTORY/lake-folder"
 
 [[obs]]
+bucket = "kernel"
+folder = "/proc"
+
+[[obs]]
 bucket = "*"
 endpoint = "S3_URL"
 access_key = "env:LAKE_KEY"
@@ -189,7 +193,7 @@ class TestBuckets:
         refused(create(wire, stream, lake("OBS", obs_bucket_path=bad)), "DIS.4306")
         assert not fakes.s3.requests
 
-    @pytest.mark.parametrize("bucket", ["locked", "away"])
+    @pytest.mark.parametrize("bucket", ["locked", "away", "kernel"])
     def test_a_store_that_refuses_or_is_away(self, wire: Wire, stream: str, bucket: str) -> None:
         """DIS.4310."""
         refused(create(wire, stream, lake("OBS", obs_bucket_path=bucket)), "DIS.4310", naming=bucket)

@@ -435,6 +435,11 @@ class TestHBase:
         change = {f"cloudtable_schema__{path}": value}
         refuses(wire, stream, "HBASE", f"cloudtable_schema.{field}", "DIS.4345", **change)
 
+    def test_a_body_of_objects(self, wire: Wire, stream: str) -> None:
+        """A million objects are three megabytes, and hundreds once they are read: they are counted first."""
+        schema: Json = {"row_key": [{}] * 1_000_000, "columns": []}
+        refused(create(wire, stream, body_of("HBASE", cloudtable_schema=schema)), "DIS.4200", naming="body")
+
     def test_a_column_twice(self, wire: Wire, stream: str) -> None:
         schema = {"row_key": [{"value": "k", "type": "String"}], "columns": [COLUMN, COLUMN | {"value": "w"}]}
         field = "cloudtable_schema.columns[1].column_name"

@@ -14,9 +14,13 @@ from penstock.dump.destinations.obs import FOLDER, valid_name
 
 
 def directory(given: Path | None) -> Path:
-    """The data directory: the one given, else PENSTOCK_DATA, else ./data."""
-    found = given or Path(os.environ.get("PENSTOCK_DATA") or "data")
-    if not found.is_dir():
+    """The data directory: the one given, else PENSTOCK_DATA, else ./data. Only that last one must be there already: a bucket may be
+    made before the server's first start, but not by mistake where no server is."""
+    named = given or os.environ.get("PENSTOCK_DATA")
+    found = Path(named or "data")
+    if found.exists() and not found.is_dir():
+        raise CommandError(f"{found} is not a directory", status=2)
+    if not named and not found.is_dir():
         raise CommandError(
             f"{found} is no data directory", "Name the server's: --data DIR, or PENSTOCK_DATA=DIR", status=2
         )
@@ -33,7 +37,8 @@ def create(data: Path, name: str) -> None:
         )
     folder = data / FOLDER / name
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (data, folder.parent, folder):
+            path.mkdir(mode=0o700, parents=path is data, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror}") from error
     output.note(

@@ -58,6 +58,15 @@ _BODIES = {(field, kind): _only(field, kind) for field, kind in _KINDS.values()}
 _BODIES[_MRS_FIELD, wire.DliDestinationDescriptor] = _only(_MRS_FIELD, wire.DliDestinationDescriptor)
 
 
+def _envelope(call: Call) -> _Envelope:
+    """The body, not looked into yet. DIS.4202, DIS.4300; DIS.4200 for more objects than any task can hold, which would take far
+    more memory than their text."""
+    most = call.context.limits.task_objects
+    if call.body.count(b"{") > most:
+        raise invalid("body", f"more than {most} objects")
+    return call.decode(_Envelope)
+
+
 def _chosen(envelope: _Envelope) -> tuple[str, type[Any]] | None:
     """Name and type of the descriptor that counts; None when there is none and no `destination_type` either. DIS.4200."""
     name = envelope.destination_type or _NOWHERE
@@ -85,7 +94,7 @@ def _request(body: bytes, field: str, kind: type[Any]) -> wire.TaskRequest:
 
 async def create(call: Call) -> Reply:
     """POST …/transfer-tasks: 201 without a body."""
-    chosen = _chosen(call.decode(_Envelope))
+    chosen = _chosen(_envelope(call))
     if chosen is None:
         raise invalid("destination_type", "missing, and there is no descriptor")
     request = _request(call.body, *chosen)
@@ -99,7 +108,7 @@ async def update(call: Call) -> Reply:
     """PUT …/transfer-tasks: 200 without a body. Fields that are not sent stay; the Java SDK sends no descriptor
     at all."""
     project_id, stream_name = call.project_id, call.params["stream_name"]
-    envelope = call.decode(_Envelope)
+    envelope = _envelope(call)
     chosen = _chosen(envelope)
     task_id, task_name = envelope.task_id or "", envelope.task_name or ""
     sent: dict[str, Any] = {}

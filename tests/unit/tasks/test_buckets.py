@@ -70,6 +70,14 @@ def test_names_that_no_bucket_can_have(data: Path, name: str) -> None:
     assert not (data / "obs").exists()
 
 
+def test_before_the_servers_first_start(tmp_path: Path) -> None:
+    invoke("create", "archive", "--data", str(tmp_path / "new"))
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").rglob("*")} == {0o700}
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="not a directory"):
+        invoke("create", "archive", "--data", str(tmp_path / "file"))
+
+
 def test_without_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PENSTOCK_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
