@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from tests.conftest import StartServer
-from tests.support.controls import ON, advance
+from tests.support.controls import ON
+from tests.support.groups import Group, renew
 from tests.support.iam import Iam
 from tests.support.server import Server
 from tests.support.sharing import populate
@@ -45,74 +45,6 @@ def stream(wire: Wire) -> Iterator[str]:
     done(wire.create(name, 3), 201)
     yield name
     wire.delete(name)
-
-
-class Group:
-    """Calls of the members of one group."""
-
-    def __init__(self, server: Server, wire: Wire, name: str) -> None:
-        self.server = server
-        self.wire = wire
-        self.name = name
-
-    def post(self, path: str, body: object) -> httpx.Response:
-        return self.wire.call("POST", f"/apps/{self.name}/consumers/{path}", body=body)
-
-    def join(self, client: str, *streams: str, **fields: object) -> Json:
-        """As version 1.2.2: it sends nothing else."""
-        return ok(self.try_join(client, *streams, **fields))
-
-    def try_join(self, client: str, *streams: str, **fields: object) -> httpx.Response:
-        body = {"groupId": self.name, "clientId": client}
-        return self.post("", body | ({"interestedStream": list(streams)} if streams else {}) | fields)
-
-    def sync(self, client: str, generation: int = -1) -> Json:
-        return ok(self.try_sync(client, generation))
-
-    def try_sync(self, client: str, generation: int = -1) -> httpx.Response:
-        body = {"groupId": self.name, "clientId": client, "generation": generation}
-        return self.post(f"{client}/partitions/", body)
-
-    def beat(self, client: str, generation: int) -> str:
-        body = {"clientId": client, "groupId": self.name, "generation": generation}
-        reply = ok(self.post(f"{client}/heartbeats/", body))
-        assert list(reply) == ["state"]
-        return str(reply["state"])
-
-    def leave(self, client: str) -> None:
-        done(self.wire.call("DELETE", f"/apps/{self.name}/consumers/{client}/"), 204)
-
-    def commit(
-        self, client: str, generation: int | None, stream: str, partition: str = "0"
-    ) -> httpx.Response:
-        """As version 1.2.20."""
-        body: Json = {
-            "app_name": self.name,
-            "checkpoint_type": "LAST_READ",
-            "stream_name": stream,
-            "partition_id": f"shardId-{partition:0>10}",
-            "sequence_number": "0",
-            "metadata": "",
-            "client_id": client,
-            "generation_id": generation,
-        }
-        return self.wire.call("POST", "/checkpoints/", body={k: v for k, v in body.items() if v is not None})
-
-    def advance(self, seconds: float) -> None:
-        advance(self.server, seconds)
-
-    def stable(self, *clients: str, on: tuple[str, ...], **fields: object) -> int:
-        """All of these join and sync; the generation."""
-        generation = -1
-        for client in clients:
-            assert self.join(client, *on, **fields)["state"] == "OK"
-        self.advance(1.1)
-        for client in clients:
-            reply = self.sync(client)
-            assert reply["state"] == "OK", reply
-            generation = reply["generation"]
-            assert self.beat(client, generation) == "STABLE"
-        return generation
 
 
 @pytest.fixture
@@ -597,9 +529,3 @@ def test_streams_of_another_account(start_server: StartServer) -> None:
 def scale(wire: Wire, stream: str, partitions: int) -> None:
     body: dict[str, Any] = {"stream_name": stream, "target_partition_count": partitions}
     ok(wire.call("PUT", f"/streams/{stream}", body=body))
-
-
-def renew(server: Server, wire: Wire) -> None:
-    """Another token: the server's clock has gone on, or it is another process."""
-    server._tokens.clear()
-    wire.token = server.token()
