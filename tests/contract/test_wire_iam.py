@@ -416,6 +416,8 @@ class TestGrants:
     PATHS = (
         "/v3/projects/{project}/groups/{group}/roles",
         "/v3/domains/{domain}/groups/{group}/roles",
+        "/v3/projects/{project}/users/{user}/roles",
+        "/v3/domains/{domain}/users/{user}/roles",
         "/v3.0/OS-PERMISSION/enterprise-projects/eps1/groups/{group}/roles",
         "/v3.0/OS-PERMISSION/enterprise-projects/eps1/users/{user}/roles",
     )

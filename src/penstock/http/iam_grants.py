@@ -318,6 +318,20 @@ ROUTES: list[Route] = [
         inherited_in_path,
         "to a group in all projects",
     ),
+    *(
+        one
+        for place, scope, where in (
+            ("projects/{project_id}", project_in_path, "a project"),
+            ("domains/{domain_id}", domain_in_path, "the account"),
+        )
+        for one in grant_routes(
+            f"/v3/{place}/users/{{user_id}}/roles/{{role_id}}",
+            f"/v3/{place}/users/{{user_id}}/roles",
+            user_in_path,
+            scope,
+            f"to a user in {where}",
+        )
+    ),
     *grant_routes(
         _ENTERPRISE + "/groups/{group_id}/roles/{role_id}",
         _ENTERPRISE + "/groups/{group_id}/roles",
