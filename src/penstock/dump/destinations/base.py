@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -65,15 +66,27 @@ async def within(seconds: float, code: str, what: str) -> AsyncIterator[None]:
 async def http_client(seconds: float, code: str, what: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client for a few questions; a server that cannot be reached is refused with `code`."""
     httpx_: Any = await imported("httpx")
+    trusted = await _authorities()
     try:
         async with (
             within(seconds, code, what),
-            httpx_.AsyncClient(timeout=seconds, trust_env=False) as client,
+            httpx_.AsyncClient(timeout=seconds, trust_env=False, verify=trusted) as client,
         ):
             yield client
     except (httpx_.HTTPError, httpx_.InvalidURL) as error:
         log.warning("destination not reached", what=what, reason=repr(error))
         raise ApiError(code, f"[{what}: not reachable]") from error
+
+
+async def _authorities() -> ssl.SSLContext:
+    """Who is trusted, read once: reading them takes longer than asking."""
+    if not _trusted:
+        httpx_: Any = await imported("httpx")
+        _trusted.append(await asyncio.to_thread(httpx_.create_ssl_context))
+    return _trusted[0]
+
+
+_trusted: list[ssl.SSLContext] = []
 
 
 async def imported(module: str) -> Any:
