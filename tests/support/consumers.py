@@ -69,6 +69,10 @@ class Client:
 
     def _join(self) -> Iterator[float]:
         yield self.world.join(self)
+        if not self.old and self.world.random.random() < 0.3:
+            # Version 1.2.20 has a thread for heartbeats, which joins too when it hears that it is to join.
+            self.world.heartbeat(self, self.told.generation)
+            yield self.world.join(self)
 
     def _sync(self) -> Iterator[float]:
         while (answer := self.world.sync(self)) is not Sync.OK:

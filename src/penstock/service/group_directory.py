@@ -20,6 +20,8 @@ from penstock.model.streams import Stream, StreamStatus
 from penstock.service.app_directory import Apps
 from penstock.service.directory import Directory
 
+_PATTERNS_KEPT = 1000
+
 
 class Groups:
     """The groups of all projects, by project and app."""
@@ -31,8 +33,8 @@ class Groups:
         self._clock = clock or SystemClock()
         self._limits = limits or Limits()
         self._groups: dict[tuple[str, str], Group] = {}
-        self._matching: dict[tuple[str, str], tuple[Key, ...]] = {}
-        """Project and pattern -> the names that match. Forgotten when a stream comes or goes."""
+        self._matching: dict[tuple[str, str], tuple[Pattern, tuple[Key, ...]]] = {}
+        """Project and pattern -> what it reads as, and the names that match."""
         self.saving: dict[str, asyncio.Task[None]] = {}
         """App id -> the writing of its group to the catalog."""
 
@@ -97,27 +99,38 @@ class Groups:
     def matching(self, project_id: str, pattern: str) -> tuple[Key, ...]:
         """The project's streams whose names a pattern matches, in order of their names. Raises BadPattern."""
         key = (project_id, pattern)
-        found = self._matching.get(key)
-        if found is None:
+        known = self._matching.get(key)
+        if known is None:
             compiled = Pattern(pattern)
             streams, _ = self._directory.page(project_id, "", self._directory.count(project_id))
             names = (s.name for s in streams if s.status is not StreamStatus.TERMINATING)
-            found = tuple(Key(name) for name in names if compiled.matches(name))
-            if len(self._matching) >= 1000:
+            known = compiled, tuple(Key(name) for name in names if compiled.matches(name))
+            if len(self._matching) >= _PATTERNS_KEPT:
                 self._matching.clear()
-            self._matching[key] = found
-        return found
+            self._matching[key] = known
+        return known[1]
+
+    def _match_anew(self, stream: Stream, *, present: bool) -> None:
+        """A stream came or went: patterns that match its name match others now. The rest keep the very tuple they had."""
+        name = Key(stream.name)
+        for key, (pattern, names) in self._matching.items():
+            if key[0] == stream.project_id and (name in names) != present and pattern.matches(stream.name):
+                others = [one for one in names if one != name]
+                self._matching[key] = pattern, tuple(sorted([*others, name] if present else others))
 
     def stream_changed(self, before: Stream | None, after: Stream | None) -> None:
         """For `Directory.on_change`: whoever reads the stream joins again when its partitions are others."""
         was, is_ = _readable(before), _readable(after)
         if was == is_:
             return
-        if (was is None) != (is_ is None):
-            self._matching.clear()
+        stream = after or before
+        assert stream is not None
+        came_or_went = (was is None) != (is_ is None)
+        if came_or_went:
+            self._match_anew(stream, present=was is None)
         for (project_id, _), group in self._groups.items():
             group.streams_changed(self.now())
-            if (was is None) != (is_ is None):
+            if came_or_went and project_id == stream.project_id:
                 self._tell_anew(project_id, group)
 
     def _tell_anew(self, project_id: str, group: Group) -> None:
