@@ -404,7 +404,7 @@ class TestAccountsApart:
     """R14: nothing of another account, or of a project without a grant, can be reached. `python -m tests.support.isolation
     100000` is the long run."""
 
-    TRIES = 1500
+    TRIES = 1000
 
     @pytest.fixture
     def victim(self, place: Place, server: Server) -> Victim:
