@@ -9,6 +9,7 @@ A message may never contain another code: clients search for codes anywhere in t
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -315,9 +316,14 @@ CODES: dict[str, Code] = _table(
 """Code -> row. A `%s` form given no detail loses it; a form without `%s` gets a detail appended in brackets."""
 
 
+_ANY_CODE = re.compile(r"(DIS|APIGW)\.(\d{4})")
+
+
 def render(code: str, detail: str = "") -> str:
     """The message of `code`: its form with `detail` in place of `%s`, or appended when the form has none."""
     form = CODES[code].message
+    # A client's own words may hold a code, which other clients would take for ours.
+    detail = _ANY_CODE.sub(r"\1_\2", detail)
     if "%s" in form:
         return (form % detail).rstrip() if detail else form.replace("%s", "").rstrip()
     return f"{form} {detail}" if detail else form
