@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -529,3 +530,12 @@ def test_streams_of_another_account(start_server: StartServer) -> None:
 def scale(wire: Wire, stream: str, partitions: int) -> None:
     body: dict[str, Any] = {"stream_name": stream, "target_partition_count": partitions}
     ok(wire.call("PUT", f"/streams/{stream}", body=body))
+
+
+def test_members_are_not_refused_for_asking_often(start_server: StartServer, tmp_path: Path) -> None:
+    """DIS.4305 counts other requests: 200 members that wait ask 400 times a second (clients.md 1.9)."""
+    config = tmp_path / "penstock.toml"
+    config.write_text("[limits]\ncontrol_requests_per_second = 1\n")
+    with Wire.to(start_server("--config", str(config))) as wire:
+        for _ in range(20):
+            ok(wire.call("POST", "/apps/g/consumers/c/heartbeats", body={"generation": -1}))

@@ -176,7 +176,8 @@ class Application:
         if route.access is Access.PROJECT:
             assert principal is not None
             project_id = self._project(principal, match)
-            self._throttle(project_id)
+            if route.counted:
+                self._throttle(project_id)
             if route.action:
                 for stream in _streams_named(context, project_id, sent, match):
                     context.access.check(principal, project_id, route.action, stream)

@@ -183,7 +183,8 @@ class Doc(NamedTuple):
 class Route(NamedTuple):
     """`path` is a template such as `/v2/{project_id}/streams/{stream_name}`; a `{part}` matches one segment.
     Trailing slashes and any prefix before the version do not matter. `action` is what an IAM user must be allowed
-    (chapter 6); without one, who may act in the project may call it."""
+    (chapter 6); without one, who may act in the project may call it. `counted` is whether it is one of the control requests
+    that a project may send so many of (DIS.4305)."""
 
     method: str
     path: str
@@ -191,6 +192,7 @@ class Route(NamedTuple):
     access: Access = Access.PROJECT
     action: str = ""
     doc: Doc | None = None
+    counted: bool = True
 
 
 def to_json(value: Any) -> bytes:

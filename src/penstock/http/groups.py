@@ -1,7 +1,8 @@
 """Routes of consumer groups (clients.md 1.9; no chapter of the API reference). Owns the mapping of paths, parameters and statuses.
 
 Table 6-1 has no actions for groups. Whoever commits checkpoints for an app may be in its group; what a member wants to read it must
-be allowed to read, which is checked for each stream.
+be allowed to read, which is checked for each stream. What members ask is not counted among a project's control requests: during a
+rebalance each of them asks twice a second, and a refusal would end its poll.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ ROUTES: list[Route] = [
         CONSUMERS,
         join,
         action=ACTION,
+        counted=False,
         doc=Doc(
             "consumer groups",
             "Join a consumer group",
@@ -62,6 +64,7 @@ ROUTES: list[Route] = [
         CONSUMER + "/partitions",
         sync,
         action=ACTION,
+        counted=False,
         doc=Doc(
             "consumer groups",
             "Ask which partitions to read",
@@ -75,6 +78,7 @@ ROUTES: list[Route] = [
         CONSUMER + "/heartbeats",
         heartbeat,
         action=ACTION,
+        counted=False,
         doc=Doc(
             "consumer groups",
             "Say that a member is alive",
@@ -88,6 +92,7 @@ ROUTES: list[Route] = [
         CONSUMER,
         leave,
         action=ACTION,
+        counted=False,
         doc=Doc("consumer groups", "Leave a consumer group", status=204),
     ),
 ]
