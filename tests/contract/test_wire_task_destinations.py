@@ -344,7 +344,7 @@ class TestDli:
         done(create(wire, stream, lake("DLI")), 201)
         first, *rest = fakes.iceberg.requests
         assert (first.path, first.query) == ("/iceberg/v1/config", {"warehouse": "warehouse"})
-        assert all(asked.path.startswith("/iceberg/v1/main/") for asked in rest)
+        assert all(asked.path.startswith("/iceberg/v1/main|warehouse/") for asked in rest)
 
     def test_a_catalog_without_head(self, wire: Wire, fakes: Fakes, stream: str) -> None:
         fakes.iceberg.heads = False

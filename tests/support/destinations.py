@@ -176,14 +176,14 @@ class FakeOpenTsdb(FakeHttp):
 
 
 class FakeIceberg(FakeHttp):
-    """An Iceberg REST catalog with a prefix, one namespace and one table. `heads` says whether it knows HEAD."""
+    """An Iceberg REST catalog with a prefix that is encoded as Nessie's is, one namespace and one table. `heads` says whether it knows HEAD."""
 
     heads = True
 
     def answer(self, asked: Asked) -> Answer:
         if asked.path == "/iceberg/v1/config":
-            return Answer(200, '{"defaults":{},"overrides":{"prefix":"main"}}')
-        namespace = "/iceberg/v1/main/namespaces/dlidatabasename"
+            return Answer(200, '{"defaults":{},"overrides":{"prefix":"main%7Cwarehouse"}}')
+        namespace = "/iceberg/v1/main|warehouse/namespaces/dlidatabasename"
         if asked.path == namespace:
             return Answer(200, '{"namespace":["dlidatabasename"],"properties":{}}')
         if asked.path == f"{namespace}/tables/dlitablename":

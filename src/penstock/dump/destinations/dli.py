@@ -78,7 +78,8 @@ class RestCatalog(_Catalog):
             if reply.status_code != 200:
                 raise self.silent(f"answers with status {reply.status_code}")
             prefix = _prefix(reply.content)
-            root = f"{root}/{quote(prefix)}" if prefix else root
+            # As it is: catalogs send it percent-encoded where it has to be.
+            root = f"{root}/{prefix}" if prefix else root
             namespace = quote(_LEVELS.join(self.database.split(".")), safe="")
             reply = await client.get(f"{root}/namespaces/{namespace}")
             if reply.status_code == 404:
