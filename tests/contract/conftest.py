@@ -11,6 +11,8 @@ from tests.support.iam import Iam
 from tests.support.server import Server
 from tests.support.wire import Wire, done
 
+pytest.register_assert_rewrite("tests.contract.v3_sdks")
+
 Make = Callable[..., str]
 _numbers = itertools.count()
 _CONFIG = "[limits]\ncontrol_requests_per_second = 1000000\n"

@@ -364,6 +364,7 @@ class TestTasks:
         (partition,) = shown["partitions"]
         assert partition["partitionId"] == PARTITION_0
         kept = shown[f"{prefix}DestinationDescription"]
+        assert kept["retryDuration"] == (0 if sample == "OBS" else 1800)
         secrets = {"transferTaskName", "userPassword"}
         for key, value in given.items():
             if key in kept and key not in secrets:

@@ -320,6 +320,8 @@ class TestDetails:
         shown = ok(reply)[field.replace("descriptor", "description")]
         expected = copy.deepcopy(body[field])
         expected.pop("user_password", None)
+        if "retry_duration" in expected:
+            expected["retry_duration"] = str(expected["retry_duration"])
         if sample == "DWS":
             expected["options"] |= {"reject_limit": "0", "error_table_name": ""}
             assert shown["dws_table_columns"] == ""

@@ -228,6 +228,9 @@ _WIRE: dict[model.DestinationType, type[msgspec.Struct]] = {
 def describe(descriptor: model.AnyDescriptor) -> Any:
     """A descriptor as clients see it: the type its request has."""
     values: dict[str, Any] = msgspec.to_builtins(descriptor)
+    if descriptor.kind is not model.DestinationType.OBS:
+        # A text in the tables of 5.5.7 to 5.5.10; the Java and Go SDKs v3 refuse a whole reply for a number.
+        values["retry_duration"] = str(descriptor.retry_duration)
     if isinstance(descriptor, model.DwsDescriptor):
         values["options"] = _options(descriptor.options)
     elif isinstance(descriptor, model.MrsDescriptor):

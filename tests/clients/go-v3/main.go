@@ -1,8 +1,8 @@
 // Drives the Go SDK v3: one JSON call a line in, one JSON answer a line out.
 //
-// "connect" makes a client under a name, by endpoint or by region; every other operation is NAME.METHOD of such a client.
-// Arguments are the fields of the method's request type, results those of its response type, both named as the SDK
-// names them on the wire; "http_status" is added to results.
+// "connect" makes a client under a name, by endpoint or by region; every other operation is NAME.METHOD of such a client, the
+// method's first letter being free. Arguments are the fields of the method's request type, results those of its response
+// type, both named as the SDK names them on the wire; "http_status" is added to results.
 package main
 
 import (
@@ -69,6 +69,9 @@ func carryOut(line []byte) (any, error) {
 	client, known := clients[name]
 	if !known {
 		return nil, fmt.Errorf("no client %q", name)
+	}
+	if method != "" {
+		method = strings.ToUpper(method[:1]) + method[1:]
 	}
 	function := reflect.ValueOf(client).MethodByName(method)
 	if !function.IsValid() {
