@@ -49,8 +49,11 @@ async def get_records(context: Context, exchange: Exchange) -> Response:
         limits.fetch_records_max if max_records is None else max_records,
     )
     if exchange.content_type.startswith(_PROTOBUF_PREFIX):
-        return Response(200, protobuf.CONTENT_TYPE, protobuf.encode_fetched(fetched))
-    return Response(200, JSON, json_records.encode_fetched(fetched, context.records))
+        response = Response(200, protobuf.CONTENT_TYPE, protobuf.encode_fetched(fetched))
+    else:
+        response = Response(200, JSON, json_records.encode_fetched(fetched, context.records))
+    context.records.returned(fetched)
+    return response
 
 
 async def get_cursor(context: Context, exchange: Exchange) -> Response:

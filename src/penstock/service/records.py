@@ -85,10 +85,12 @@ class PutOutcome(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """Records in order, and the cursor that goes on after them."""
+    """Records in order, and the cursor that goes on after them; of which partition and stream, for who counts."""
 
     slices: list[Slice]
     next_cursor: str
+    ref: PartitionRef | None = None
+    whole: PartitionRef | None = None
 
 
 class Totals:
@@ -414,17 +416,23 @@ class Records:
         whole = self._traffic.of(state.whole)
         whole.gets += 1
         if slices:
-            records, size = sum(part.stop - part.start for part in slices), sum(map(data_bytes, slices))
+            records = sum(part.stop - part.start for part in slices)
             totals.records_out += records
-            for counters in (whole, self._traffic.of(ref)):
-                counters.records_out += records
-                counters.bytes_out += size
+            whole.records_out += records
+            self._traffic.of(ref).records_out += records
         whole.gets_us += int((self._clock.monotonic() - began) * 1_000_000)
         totals.bytes_out += sum(len(part.frame.payload) for part in slices)
         following = Cursor(
             stream.name, stream.stream_id, ref.number, CursorType.AT_SEQUENCE_NUMBER, position, now
         )
-        return Fetched(slices, self._cursors.encode(following, project_id))
+        return Fetched(slices, self._cursors.encode(following, project_id), ref, state.whole)
+
+    def returned(self, fetched: Fetched) -> None:
+        """Count the bytes of what was read. Call it when the reply is encoded: that looks at the data anyway."""
+        size = sum(map(data_bytes, fetched.slices))
+        if size and fetched.ref is not None and fetched.whole is not None:
+            self._traffic.of(fetched.ref).bytes_out += size
+            self._traffic.of(fetched.whole).bytes_out += size
 
     async def _read(
         self,

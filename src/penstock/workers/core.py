@@ -18,7 +18,7 @@ from penstock.iam.base import SentRequest
 from penstock.log.base import Durable, LogError, Packed
 from penstock.model.streams import Stream
 from penstock.service.context import Context
-from penstock.service.partitions import Partitions, Slice, Stored, Throttled, data_bytes
+from penstock.service.partitions import Partitions, Slice, Stored, Throttled
 from penstock.workers.messages import (
     Change,
     FetchCall,
@@ -284,9 +284,8 @@ class Workers:
 
 def _slice(part: Slice) -> FetchSlice:
     frame = part.frame
-    return FetchSlice(
-        frame.base, frame.count, frame.append_ms, frame.payload, part.start, part.stop, data_bytes(part)
-    )
+    size = frame.data_bytes if part.whole and part.size < 0 else part.size
+    return FetchSlice(frame.base, frame.count, frame.append_ms, frame.payload, part.start, part.stop, size)
 
 
 def _stored(result: Stored) -> PutResult:

@@ -36,7 +36,8 @@ class RemotePartitions:
 
     def __init__(self, core: Peer) -> None:
         self._core = core
-        self._rendered: OrderedDict[tuple[PartitionRef, int], bytes] = OrderedDict()
+        self._rendered: OrderedDict[tuple[PartitionRef, int], tuple[bytes, int]] = OrderedDict()
+        """The wire form of a frame, and the bytes of its data."""
         self._rendered_bytes = 0
 
     async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
@@ -66,7 +67,8 @@ class RemotePartitions:
         slices = []
         for part in result.slices:
             frame = Frame(ref, part.base, part.count, part.append_ms, part.payload)
-            frame.rendered = self._rendered.get((ref, part.base))
+            if (kept := self._rendered.get((ref, part.base))) is not None:
+                frame.rendered, frame.data_bytes = kept
             slices.append(Slice(frame, part.start, part.stop, part.size))
         return slices
 
@@ -95,10 +97,10 @@ class RemotePartitions:
         key = (frame.ref, frame.base)
         if key in self._rendered or len(rendered) > CACHE_BYTES // 4:
             return
-        self._rendered[key] = rendered
+        self._rendered[key] = (rendered, frame.data_bytes)
         self._rendered_bytes += len(rendered)
         while self._rendered_bytes > CACHE_BYTES:
-            self._rendered_bytes -= len(self._rendered.popitem(last=False)[1])
+            self._rendered_bytes -= len(self._rendered.popitem(last=False)[1][0])
 
     def forget(self, refs: Iterable[PartitionRef]) -> None:
         """The windows are the core's, and it forgets by itself."""

@@ -95,7 +95,9 @@ def encode_fetched(fetched: Fetched, records: Records) -> list[bytes]:
 
 def _render(frame: Frame, start: int, stop: int) -> bytes:
     keys, data = decode_payload(frame.payload)
-    if stop - start != frame.count:
+    if stop - start == frame.count:
+        frame.data_bytes = sum(map(len, data))
+    else:
         data = data[start:stop]
         keys = None if keys is None else keys[start:stop]
     sequences = map(str, range(frame.base + start, frame.base + stop))

@@ -98,6 +98,8 @@ def encode_fetched(fetched: Fetched) -> bytes:
     for part in fetched.slices:
         frame = part.frame
         keys, data = decode_payload(frame.payload)
+        if frame.data_bytes < 0:
+            frame.data_bytes = sum(map(len, data))
         when = _varint(_TIMESTAMP << 3) + _varint(frame.append_ms) + _text(_TIMESTAMP_TYPE, "CreateTime")
         for index in range(part.start, part.stop):
             key = keys[index] if keys else None
