@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support import tools
 
-NEEDS = "Go 1.18 or later: apt-get install -y golang (or put it in /usr/local/go)"
+NEEDS = "Go 1.18 or later: apt-get install -y golang-go (or put it in /usr/local/go)"
 _BINARY = "program"
 
 
