@@ -230,7 +230,7 @@ def test_a_group_through_everything_that_happens_to_it(
 
 def test_a_consumer_that_is_started_again_finds_its_place(server: Server, java: Driver) -> None:
     """close() does not leave the group (clients.md 1.9), and the stream has one partition only: the new one waits, is not
-    refused, and goes on where the old one committed."""
+    refused, and goes on where the old one committed. A second one beside it is (DIS.4339)."""
     with Wire.to(server) as wire:
         done(wire.create("narrow", 1), 201)
     producer = Producer(java, server, "narrow")
@@ -247,9 +247,21 @@ def test_a_consumer_that_is_started_again_finds_its_place(server: Server, java: 
     until("the new one reads on", [new], lambda: set(old.records) | set(new.records) == producer.stored)
     assert not set(old.records) & set(new.records)
     assert new.errors == []
+
+    # One more than there are partitions is refused, and not for ever.
+    extra = Consumer(java, server, "extra", "again").start("narrow")
+    until("it is refused", [new, extra], lambda: bool(extra.errors))
+    assert "DIS.4339" in extra.errors[0]
+    assert new.assignments == 1
     new.call("stop")
+    new.call("commitSync")
     new.call("unsubscribe")
     new.call("close")
+    until("it has the place", [extra], lambda: extra.assigned == {("narrow", 0)})
+    assert extra.records == []
+    extra.call("stop")
+    extra.call("unsubscribe")
+    extra.call("close")
 
 
 def test_a_pattern_follows_streams_and_who_leaves_is_gone(server: Server, java: Driver) -> None:
