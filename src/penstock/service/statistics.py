@@ -68,11 +68,8 @@ class StatisticsReply(msgspec.Struct):
 
 
 def _living(context: Context, project_id: str) -> list[Stream]:
-    return [
-        stream
-        for stream in context.directory.all()
-        if stream.project_id == project_id and stream.status is not StreamStatus.TERMINATING
-    ]
+    streams, _ = context.directory.page(project_id, "", context.directory.count(project_id))
+    return [stream for stream in streams if stream.status is not StreamStatus.TERMINATING]
 
 
 def _item(kind: str, quota: int, used: int) -> QuotaItem:
