@@ -75,11 +75,14 @@ class StreamQuota(NamedTuple):
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """An account. `owner_id` is the user who may do everything in it; empty until it has a user."""
+    """An account. `owner_id` is the user who may do everything in it; empty until it has a user. `operator` is the account of the
+    first start, whose owner makes others; `furnished` says that it has been given its default agency, which may be gone since."""
 
     domain_id: str
     name: str
     owner_id: str = ""
+    operator: bool = False
+    furnished: bool = False
 
 
 class User(msgspec.Struct, frozen=True):
@@ -126,6 +129,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     sealed_secret: bytes
     created_ms: int
     enabled: bool = True
+    description: str = ""
 
 
 class Catalog(Protocol):

@@ -120,7 +120,7 @@ def manager(call: Call, action: str) -> Principal:
 def manager_or_self(call: Call, action: str, user: User) -> Principal:
     """The same, or the user it is about."""
     principal = call.require_principal()
-    if principal.user_id == user.user_id and not principal.assumed:
+    if principal.user_id == user.user_id and not principal.assumed and not principal.narrowed:
         return principal
     return manager(call, action)
 

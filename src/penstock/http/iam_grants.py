@@ -171,6 +171,7 @@ def _filtered(call: Call, enterprise: str) -> list[Grant]:
     store = store_of(call)
     subjects = {f"user:{user.user_id}" for user in store.users_of(mine)}
     subjects |= {f"group:{group.group_id}" for group in store.groups_of(mine)}
+    subjects |= {f"agency:{agency.agency_id}" for agency in store.agencies_of(mine)}
     found = [grant for grant in store.all_grants() if grant.subject in subjects]
     with_groups = flag(_INCLUDE_GROUP, call) is not False
     role_id = query.get("role_id") or query.get("role.id")

@@ -266,7 +266,7 @@ async def change_password(call: Call) -> Reply:
     """POST /v3/users/{user_id}/password: users change their own, saying the one before. Every token made with it ends."""
     user = own_user(call, call.params["user_id"])
     principal = call.require_principal()
-    if principal.user_id != user.user_id or principal.assumed:
+    if principal.user_id != user.user_id or principal.assumed or principal.temporary:
         raise refusal("iam:users:changePassword")
     wanted, identity = call.decode(ChangePassword).user, call.context.identity
     check_password("user.password", wanted.password, user.name, call.context.limits)

@@ -12,11 +12,14 @@ from typing import Any
 import msgspec
 
 from penstock.catalog.base import Domain, Project, User
+from penstock.catalog.tables.iam import Agency
 from penstock.errors import ApiError, malformed
 from penstock.http.call import Access, Call, Doc, Handler, Parameter, Reply, Route
 from penstock.http.iam_form import SECTION, base_url, identity_errors, instant, link, links, own_domain
+from penstock.http.iam_taking import AssumeRole, agency_to_take, taker, taking_user
 from penstock.iam import roles
 from penstock.iam.identity import Identity, Issued
+from penstock.iam.policies import refusal
 from penstock.iam.refused import Refused
 from penstock.iam.tokens import Claims
 
@@ -62,6 +65,7 @@ class Methods(msgspec.Struct):
     methods: list[str]
     password: PasswordMethod | None = None
     token: TokenMethod | None = None
+    assume_role: AssumeRole | None = None
 
 
 class Scope(msgspec.Struct):
@@ -114,8 +118,10 @@ async def create_token(call: Call) -> Reply:
     """POST /v3/auth/tokens (API reference 3.1, 3.2): 201, the token in X-Subject-Token, what it says in the body."""
     auth = call.decode(TokenRequest).auth
     identity = call.context.identity
+    if auth.identity.methods == ["assume_role"] and auth.identity.assume_role is not None:
+        return _create_agency_token(call, auth.identity.assume_role, auth.scope)
     user, methods, before = await _who(call, auth.identity)
-    project, domain_scope = _scope(identity, user, auth.scope)
+    project, domain_scope = _scope(identity, user.domain_id, auth.scope)
     issued = identity.issue(
         user,
         methods,
@@ -123,6 +129,25 @@ async def create_token(call: Call) -> Reply:
         domain_scope=domain_scope,
         expires_ms=before.expires_ms if before else None,
         chain=(before.chain or before.audit_id) if before else "",
+    )
+    return _token_reply(call, 201, issued)
+
+
+def _create_agency_token(call: Call, asked: AssumeRole, scope: Scope | str | None) -> Reply:
+    """With X-Auth-Token or a signature of a user of the account that the agency trusts: a token in the account that made it."""
+    principal, identity = taker(call), call.context.identity
+    agency = agency_to_take(call, principal, asked)
+    user, made_with, expires_ms = taking_user(call, principal)
+    project, domain_scope = _scope(identity, agency.domain_id, scope)
+    kind, _, name = made_with.partition(":")
+    issued = identity.issue(
+        user,
+        ("assume_role",),
+        project=project,
+        domain_scope=domain_scope,
+        expires_ms=expires_ms,
+        chain=name if kind == "token" else "",
+        agency=agency,
     )
     return _token_reply(call, 201, issued)
 
@@ -175,13 +200,18 @@ async def _who(call: Call, asked: Methods) -> tuple[User, tuple[str, ...], Claim
             claims, principal = identity.read_token(text)
         except Refused as refused:
             identity.refuse(peer, "token:" + asked.token.id[:16], refused)
+        if principal.assumed:
+            raise refusal("iam:tokens:assume")
         user = identity.user(user_id=principal.user_id)
         assert user is not None  # read_token refuses otherwise
         return user, tuple(dict.fromkeys((*claims.methods, "token"))), claims
-    raise malformed("auth.identity.methods", 'must be ["password"] or ["token"], with an object of that name')
+    raise malformed(
+        "auth.identity.methods",
+        'must be ["password"], ["token"] or ["assume_role"], with an object of that name',
+    )
 
 
-def _scope(identity: Identity, user: User, scope: Scope | str | None) -> tuple[Project | None, bool]:
+def _scope(identity: Identity, domain_id: str, scope: Scope | str | None) -> tuple[Project | None, bool]:
     """The project asked for, whether the account was; (None, False) is unscoped."""
     if not isinstance(scope, Scope) or (scope.project is None and scope.domain is None):
         return None, False
@@ -189,27 +219,27 @@ def _scope(identity: Identity, user: User, scope: Scope | str | None) -> tuple[P
         raise malformed("auth.scope", "has both project and domain")
     if scope.project is None:
         assert scope.domain is not None
-        if not _own_domain(identity, user, scope.domain):
+        if not _own_domain(identity, domain_id, scope.domain):
             raise _no_scope("domain", scope.domain.id or scope.domain.name)
         return None, True
     wanted = scope.project
     if not wanted.id and not wanted.name:
         raise malformed("auth.scope.project", "needs id or name")
-    project = identity.project(user.domain_id, project_id=wanted.id, name=wanted.name)
+    project = identity.project(domain_id, project_id=wanted.id, name=wanted.name)
     if (
         project is None
         or not project.enabled
-        or not (wanted.domain is None or _own_domain(identity, user, wanted.domain))
+        or not (wanted.domain is None or _own_domain(identity, domain_id, wanted.domain))
     ):
         raise _no_scope("project", wanted.id or wanted.name)
     return project, False
 
 
-def _own_domain(identity: Identity, user: User, wanted: DomainRef) -> bool:
+def _own_domain(identity: Identity, domain_id: str, wanted: DomainRef) -> bool:
     if not identity.auth or not (wanted.id or wanted.name):
         return True
     domain = identity.domain(domain_id=wanted.id, name=wanted.name)
-    return domain is not None and domain.domain_id == user.domain_id
+    return domain is not None and domain.domain_id == domain_id
 
 
 def _no_scope(kind: str, wanted: str | None) -> ApiError:
@@ -220,8 +250,9 @@ def _token_reply(call: Call, status: int, issued: Issued) -> Reply:
     identity, claims = call.context.identity, issued.claims
     user = identity.user(user_id=claims.user_id)
     assert user is not None
-    domain = identity.domain_of(user)
+    domain = identity.store.domains[claims.domain_id]
     owner = {"id": domain.domain_id, "name": domain.name}
+    agency = identity.store.agencies.get(claims.agency_id)
     token: dict[str, Any] = {
         "expires_at": instant(claims.expires_ms),
         "issued_at": instant(claims.issued_ms),
@@ -229,13 +260,19 @@ def _token_reply(call: Call, status: int, issued: Issued) -> Reply:
         "audit_ids": [claims.audit_id, claims.chain] if claims.chain else [claims.audit_id],
         "user": {"id": user.user_id, "name": user.name, "domain": owner, "password_expires_at": ""},
     }
+    if agency is not None:
+        home = identity.domain_of(user)
+        token["assumed_by"] = {
+            "user": token["user"] | {"domain": {"id": home.domain_id, "name": home.name}},
+        }
+        token["user"] = {"id": agency.agency_id, "name": f"{domain.name}/{agency.name}", "domain": owner}
     project = _project_of(identity, claims)
     if project is not None:
         token["project"] = {"id": project.project_id, "name": project.name, "domain": owner}
     elif claims.domain_scope:
         token["domain"] = owner
     if project is not None or claims.domain_scope:
-        token["roles"] = _roles(identity, user, project)
+        token["roles"] = _roles(identity, user, project, agency)
         if not _asked(call, b"nocatalog"):
             token["catalog"] = service_catalog(
                 base_url(call), identity.region, project.project_id if project else None
@@ -243,18 +280,18 @@ def _token_reply(call: Call, status: int, issued: Issued) -> Reply:
     return Reply(status, {"token": token}, (("X-Subject-Token", issued.text),))
 
 
-def _roles(identity: Identity, user: User, project: Project | None) -> list[dict[str, str]]:
-    """What the user is granted where the token is for, by name."""
-    if identity.is_owner(user):
+def _roles(
+    identity: Identity, user: User, project: Project | None, agency: Agency | None
+) -> list[dict[str, str]]:
+    """What the user, or the agency, is granted where the token is for, by name."""
+    if agency is None and identity.is_owner(user):
         granted: Iterable[str] = (roles.BY_NAME[name].policy_id for name in _OWNER_ROLES)
     else:
-        scope = f"project:{project.project_id}" if project else f"domain:{user.domain_id}"
-        wanted = (scope, f"inherited:{user.domain_id}")
-        found = (
-            grant
-            for subject in identity.store.subjects(user.user_id)
-            for grant in identity.store.grants(subject)
-        )
+        domain_id = agency.domain_id if agency else user.domain_id
+        subjects = [f"agency:{agency.agency_id}"] if agency else identity.store.subjects(user.user_id)
+        scope = f"project:{project.project_id}" if project else f"domain:{domain_id}"
+        wanted = (scope, f"inherited:{domain_id}")
+        found = (grant for subject in subjects for grant in identity.store.grants(subject))
         granted = dict.fromkeys(grant.policy_id for grant in sorted(found) if grant.scope in wanted)
     named = []
     for policy_id in granted:
@@ -392,6 +429,18 @@ ROUTES: list[Route] = [
         doc=Doc(
             SECTION,
             "What the token in X-Subject-Token says",
+            reply=dict[str, Any],
+            errors=("IAM.0004", "DIS.4300"),
+        ),
+    ),
+    Route(
+        "HEAD",
+        _TOKENS,
+        show_token,
+        Access.IDENTITY,
+        doc=Doc(
+            SECTION,
+            "Whether the token in X-Subject-Token holds",
             reply=dict[str, Any],
             errors=("IAM.0004", "DIS.4300"),
         ),

@@ -26,6 +26,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whose grants count instead of the user's and the user's groups', as Grant.subject names it (`agency:ID`)."""
     owner: bool = False
     """An account's own user, who may do everything in it (chapter 6: "An account has all of the permissions")."""
+    access_key: str = ""
+    """The key a request was signed with."""
+    temporary: bool = False
+    """Whether that key is a temporary one: it manages no keys, and makes no others."""
+    narrowed: str = ""
+    """A policy that has to allow every action too, JSON; such a principal is never `owner`. Empty: none."""
 
 
 class SentRequest(msgspec.Struct, gc=False):

@@ -7,17 +7,18 @@ Owns tokens, password checks, signing keys and decisions about actions; who exis
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-from penstock.catalog.base import AccessKey, Catalog, Domain, Project, User
-from penstock.catalog.tables.iam import RevokedToken
+from penstock.catalog.base import AccessKey, Catalog, Domain, Exists, Project, User
+from penstock.catalog.tables.iam import Agency, RevokedToken
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed
-from penstock.iam import roles
+from penstock.iam import agencies, roles, temporary
 from penstock.iam.actions import supports_enterprise
 from penstock.iam.base import Principal
 from penstock.iam.failures import Failures
@@ -37,6 +38,7 @@ from penstock.iam.policies import Policy, decide, read_stored
 from penstock.iam.refused import Failed, Refused
 from penstock.iam.sealing import Sealer, kept_secret
 from penstock.iam.store import Store
+from penstock.iam.temporary import SecurityTokens, Session
 from penstock.iam.tokens import Claims, Tokens, check_time
 from penstock.limits import Limits
 
@@ -53,6 +55,16 @@ class SigningKey(NamedTuple):
 
     secret: bytes
     principal: Principal
+
+
+class Account(NamedTuple):
+    """An account just made, and the only time the secret is told."""
+
+    domain: Domain
+    owner: User
+    project: Project
+    access_key: str
+    secret_key: str
 
 
 class Issued(NamedTuple):
@@ -72,6 +84,7 @@ class Identity:
         clock: Clock,
         limits: Limits,
         tokens: Tokens,
+        security_tokens: SecurityTokens,
         *,
         auth: bool,
         region: str,
@@ -86,11 +99,13 @@ class Identity:
         """None: failures are counted elsewhere (see `refuse`)."""
         self._sealer = sealer
         self._tokens = tokens
+        self._security_tokens = security_tokens
         self._passwords = Passwords()
         # All derived from the store, forgotten when it changes.
         self._signing: dict[str, SigningKey] = {}
         self._believed: dict[bytes, tuple[Claims, Principal]] = {}
-        self._decisions: dict[tuple[str, str | None, str, str | None, str], bool] = {}
+        self._sessions: dict[bytes, tuple[Session, SigningKey]] = {}
+        self._decisions: dict[tuple[str, str | None, str, str | None, str, str], bool] = {}
         self._compiled: dict[str, Policy] = {}
         self.store.on_change(self._forget)
 
@@ -107,12 +122,16 @@ class Identity:
     ) -> Identity:
         """Identity as the catalog has it; run `bootstrap` before. Raises SealingError when the master key is not
         the one the catalog's secrets were sealed with."""
-        tokens = Tokens(await kept_secret(catalog, sealer, _TOKEN_KEY))
-        identity = cls(catalog, sealer, clock, limits, tokens, auth=auth, region=region)
+        key = await kept_secret(catalog, sealer, _TOKEN_KEY)
+        identity = cls(
+            catalog, sealer, clock, limits, Tokens(key), SecurityTokens(key), auth=auth, region=region
+        )
         await identity.refresh()
         await identity.store.settle_owners()
-        for key in identity.store.keys.values():
-            sealer.unseal(key.sealed_secret, key_purpose(key.access_key))
+        await identity.store.settle_operator()
+        await identity.store.furnish(lambda domain: agencies.default_agency(domain.domain_id, clock.now_ms()))
+        for row in identity.store.keys.values():
+            sealer.unseal(row.sealed_secret, key_purpose(row.access_key))
         return identity
 
     async def refresh(self) -> None:
@@ -126,6 +145,7 @@ class Identity:
     def _forget(self) -> None:
         self._signing.clear()
         self._believed.clear()
+        self._sessions.clear()
         self._decisions.clear()
         self._compiled.clear()
 
@@ -184,7 +204,16 @@ class Identity:
         project = self.store.projects.get(project_id)
         return project is not None and project.domain_id == domain_id and project.enabled
 
-    def principal(self, user: User, project: Project | None = None, *, signed: bool = False) -> Principal:
+    def agency(self, domain_id: str, name: str) -> Agency | None:
+        """An account's agency of that name that a service may use now: what dump tasks deliver in the name of."""
+        agency = self.store.agency_named(domain_id, name)
+        if agency is None or agency.trust_domain_id or not agencies.holds(agency, self.clock.now_ms()):
+            return None
+        return agency
+
+    def principal(
+        self, user: User, project: Project | None = None, *, signed: bool = False, access_key: str = ""
+    ) -> Principal:
         """`user` as the rest of the server sees it."""
         return Principal(
             user_id=user.user_id,
@@ -195,6 +224,20 @@ class Identity:
             project_name=project.name if project else None,
             signed=signed,
             owner=self.is_owner(user),
+            access_key=access_key,
+        )
+
+    def assumed(self, agency: Agency, project: Project | None = None) -> Principal:
+        """Whoever took an agency over, as the rest of the server sees it: in the account that made the agency."""
+        domain = self.store.domains[agency.domain_id]
+        return Principal(
+            user_id=agency.agency_id,
+            user_name=f"{domain.name}/{agency.name}",
+            domain_id=domain.domain_id,
+            domain_name=domain.name,
+            project_id=project.project_id if project else None,
+            project_name=project.name if project else None,
+            assumed=f"agency:{agency.agency_id}",
         )
 
     # What users may do ----------------------------------------------------------------------------------------------
@@ -213,7 +256,8 @@ class Identity:
             return True
         if enterprise_project is not None and not supports_enterprise(action):
             enterprise_project = None
-        key = (principal.assumed or principal.user_id, project_id, action, enterprise_project, resource)
+        who = principal.assumed or principal.user_id
+        key = (who, project_id, action, enterprise_project, resource, principal.narrowed)
         decision = self._decisions.get(key)
         if decision is None:
             decision = self._decide(principal, project_id, action, enterprise_project, resource)
@@ -230,14 +274,13 @@ class Identity:
         enterprise_project: str | None,
         resource: str,
     ) -> bool:
-        project = self.store.projects.get(project_id or "")
-        attributes = {
-            "g:UserId": principal.user_id,
-            "g:UserName": principal.user_name,
-            "g:DomainId": principal.domain_id,
-            "g:DomainName": principal.domain_name,
-            "g:ProjectName": project.name if project else "",
-        }
+        attributes = self._attributes(principal, project_id)
+        if principal.narrowed:
+            if not decide((read_stored(principal.narrowed),), action, attributes, resource):
+                return False
+            user = None if principal.assumed else self.store.users.get(principal.user_id)
+            if user is not None and self.is_owner(user):
+                return True
         here, enterprise = self._granted(principal, project_id)
         verdict = decide(here, action, attributes, resource)
         if enterprise_project is None or verdict is False:
@@ -249,6 +292,24 @@ class Identity:
         return bool(verdict) or any(
             decide(policies, action, attributes, resource) for policies in enterprise.values()
         )
+
+    def within(self, principal: Principal, project_id: str | None, action: str) -> bool:
+        """Whether what narrows a temporary key leaves it an action that something else than grants allows."""
+        if not principal.narrowed:
+            return True
+        policy = read_stored(principal.narrowed)
+        return bool(decide((policy,), action, self._attributes(principal, project_id)))
+
+    def _attributes(self, principal: Principal, project_id: str | None) -> dict[str, str]:
+        """What conditions of policies ask about."""
+        project = self.store.projects.get(project_id or "")
+        return {
+            "g:UserId": principal.user_id,
+            "g:UserName": principal.user_name,
+            "g:DomainId": principal.domain_id,
+            "g:DomainName": principal.domain_name,
+            "g:ProjectName": project.name if project else "",
+        }
 
     def _granted(
         self, principal: Principal, project_id: str | None
@@ -288,8 +349,94 @@ class Identity:
             if row is None or user is None or not row.enabled or not user.enabled:
                 return None
             secret = self._sealer.unseal(row.sealed_secret, key_purpose(access_key))
-            known = self._signing[access_key] = SigningKey(secret, self.principal(user, signed=True))
+            known = self._signing[access_key] = SigningKey(
+                secret, self.principal(user, signed=True, access_key=access_key)
+            )
         return known
+
+    def lend(
+        self,
+        made_with: str,
+        user: User,
+        seconds: int,
+        *,
+        agency: Agency | None = None,
+        policy: str = "",
+        expires_ms: int | None = None,
+    ) -> tuple[Session, str]:
+        """A temporary access key of `user`, or of an agency the user takes over, and its security token. `policy` narrows it,
+        `expires_ms` caps its life. The caller checks who may have one."""
+        now = self.clock.now_ms()
+        ends = now + seconds * 1000
+        session = Session(
+            access_key=temporary.temporary_access_key(),
+            secret=new_secret_key(),
+            user_id=user.user_id,
+            epoch=user.epoch,
+            made_with=made_with,
+            issued_ms=now,
+            expires_ms=ends if expires_ms is None else min(ends, expires_ms),
+            agency_id=agency.agency_id if agency else "",
+            agency_epoch=agency.epoch if agency else 0,
+            policy=policy,
+        )
+        return session, self._security_tokens.write(session)
+
+    def temporary_key(self, token: bytes, access_key: str) -> SigningKey:
+        """The secret of a temporary access key and who it stands for. Raises Refused when its security token is not one that
+        holds now, or is another key's."""
+        known = self._sessions.get(token)
+        session = known[0] if known is not None else self._security_tokens.read(token)
+        temporary.check_time(
+            session, now_ms=self.clock.now_ms(), skew_seconds=self.limits.signature_skew_seconds
+        )
+        if not hmac.compare_digest(session.access_key.encode(), access_key.encode("utf-8", "replace")):
+            raise Refused("X-Security-Token belongs to another access key")
+        if known is None:
+            known = session, SigningKey(session.secret.encode(), self._believe_session(session))
+            if len(self._sessions) >= _TOKEN_CACHE:
+                del self._sessions[next(iter(self._sessions))]
+            self._sessions[token] = known
+        elif session.agency_id:
+            # An agency ends without anything changing.
+            self._agency_taken(session.agency_id, session.agency_epoch, self.store.users[session.user_id])
+        return known[1]
+
+    def _believe_session(self, session: Session) -> Principal:
+        """Who a genuine temporary key stands for. Raises Refused when it holds no more."""
+        user = self.store.users.get(session.user_id)
+        if user is None or not user.enabled:
+            raise Refused("the user of X-Security-Token is gone or disabled", counts=False)
+        if session.epoch != user.epoch:
+            raise Refused(
+                "X-Security-Token was made before the user's password or state changed", counts=False
+            )
+        kind, _, name = session.made_with.partition(":")
+        if kind == "token" and name in self.store.revoked:
+            raise Refused("the token X-Security-Token was made with was revoked", counts=False)
+        if kind == "key" and self.signing_key(name) is None:
+            raise Refused("the access key X-Security-Token was made with is gone or disabled", counts=False)
+        if session.agency_id:
+            principal = self.assumed(self._agency_taken(session.agency_id, session.agency_epoch, user))
+        else:
+            principal = self.principal(user)
+        return msgspec.structs.replace(
+            principal,
+            signed=True,
+            access_key=session.access_key,
+            temporary=True,
+            narrowed=session.policy,
+            owner=principal.owner and not session.policy,
+        )
+
+    def _agency_taken(self, agency_id: str, epoch: int, user: User) -> Agency:
+        """The agency somebody took over. Raises Refused when it holds no more."""
+        agency = self.store.agencies.get(agency_id)
+        if agency is None or agency.epoch != epoch or agency.trust_domain_id != user.domain_id:
+            raise Refused("the agency is gone, or was changed since", counts=False)
+        if not agencies.holds(agency, self.clock.now_ms()):
+            raise Refused("the agency has run out", counts=False)
+        return agency
 
     async def login(self, peer: str, user: User | None, who: str, password: str) -> User:
         """Check a password. `who` is what the client called the user: failures count under it and the address.
@@ -329,14 +476,16 @@ class Identity:
         domain_scope: bool = False,
         expires_ms: int | None = None,
         chain: str = "",
+        agency: Agency | None = None,
     ) -> Issued:
         """A token of `user`: for a project, for the account, or for neither. `expires_ms` caps its life (a token
-        made from a token does not outlive it); `chain` is the audit id of the first token it comes from."""
+        made from a token does not outlive it); `chain` is the audit id of the first token it comes from. With `agency`, project and
+        account are those of who made the agency."""
         now = self.clock.now_ms()
         ends = now + self.limits.token_seconds * 1000
         claims = Claims(
             user_id=user.user_id,
-            domain_id=user.domain_id,
+            domain_id=agency.domain_id if agency else user.domain_id,
             project_id=project.project_id if project else None,
             domain_scope=domain_scope,
             methods=methods,
@@ -345,6 +494,8 @@ class Identity:
             audit_id=secrets.token_urlsafe(12),
             epoch=user.epoch,
             chain=chain,
+            agency_id=agency.agency_id if agency else "",
+            agency_epoch=agency.epoch if agency else 0,
         )
         return Issued(self._tokens.write(claims), claims)
 
@@ -356,6 +507,9 @@ class Identity:
             claims = believed[0]
             if now >= claims.expires_ms or claims.issued_ms > now:
                 check_time(claims, now_ms=now, skew_seconds=skew)
+            if claims.agency_id:
+                # An agency ends without anything changing.
+                self._agency_taken(claims.agency_id, claims.agency_epoch, self.store.users[claims.user_id])
             return believed
         claims = self._tokens.read(token, now_ms=now, skew_seconds=skew)
         believed = claims, self._believe(claims)
@@ -367,7 +521,7 @@ class Identity:
     def _believe(self, claims: Claims) -> Principal:
         """Who a genuine token stands for. Raises Refused when it holds no more."""
         user = self.store.users.get(claims.user_id)
-        if user is None or not user.enabled or user.domain_id != claims.domain_id:
+        if user is None or not user.enabled or (user.domain_id != claims.domain_id and not claims.agency_id):
             raise Refused("the user of X-Auth-Token is gone or disabled", counts=False)
         if claims.epoch != user.epoch:
             raise Refused("X-Auth-Token was made before the user's password or state changed", counts=False)
@@ -378,6 +532,8 @@ class Identity:
             project = self.project(claims.domain_id, project_id=claims.project_id)
             if project is None or not project.enabled:
                 raise Refused("the project of X-Auth-Token is gone or disabled", counts=False)
+        if claims.agency_id:
+            return self.assumed(self._agency_taken(claims.agency_id, claims.agency_epoch, user), project)
         return self.principal(user, project)
 
     async def revoke(self, claims: Claims) -> None:
@@ -389,7 +545,43 @@ class Identity:
 
     async def add_domain(self, name: str, domain_id: str | None = None) -> Domain:
         """A new account. Raises ApiError DIS.4200 for a bad name, catalog.Exists for one taken, QuotaExceeded."""
-        return await self.store.add_domain(Domain(domain_id or new_id(), check_name("name", name)))
+        domain = Domain(domain_id or new_id(), check_name("name", name), furnished=True)
+        agency = agencies.default_agency(domain.domain_id, self.clock.now_ms())
+        return await self.store.add_domain(domain, agency)
+
+    async def add_account(self, name: str, owner: str, password: str, project: str) -> Account:
+        """A new account with its owner, a project and an access key of the owner: all or nothing. The caller checks the password.
+        Raises ApiError DIS.4200, catalog.Exists, QuotaExceeded."""
+        now = self.clock.now_ms()
+        domain = Domain(new_id(), check_name("account.name", name), furnished=True)
+        user = User(
+            user_id=new_id(),
+            domain_id=domain.domain_id,
+            name=check_name("account.owner.name", owner),
+            created_ms=now,
+            password_hash="",
+        )
+        made = Project(
+            project_id=new_id(),
+            domain_id=domain.domain_id,
+            name=check_name("account.project.name", project),
+            created_ms=now,
+        )
+        if self.store.domain(name=name) is not None:
+            # Before a hash is made, which takes long.
+            raise Exists(name)
+        user = msgspec.structs.replace(user, **await self.hashed(password))
+        access_key, secret_key = new_access_key(), new_secret_key()
+        sealed = self._sealer.seal(secret_key.encode(), key_purpose(access_key))
+        domain = msgspec.structs.replace(domain, owner_id=user.user_id)
+        await self.store.add_domain(
+            domain,
+            user,
+            made,
+            AccessKey(access_key, user.user_id, sealed, now),
+            agencies.default_agency(domain.domain_id, now),
+        )
+        return Account(domain, user, made, access_key, secret_key)
 
     async def add_user(self, domain_id: str, name: str, password: str, **fields: object) -> User:
         """A new user of an account; `fields` are others of User. With an empty password none lets the user in. Raises ApiError
@@ -426,7 +618,11 @@ class Identity:
         return await self.store.add_project(project)
 
     async def add_access_key(
-        self, user_id: str, access_key: str | None = None, secret_key: str | None = None
+        self,
+        user_id: str,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        description: str = "",
     ) -> tuple[str, str]:
         """A new access key of a user: (id, secret), the only time the secret is told. Raises ApiError DIS.4200,
         catalog.Exists, catalog.QuotaExceeded."""
@@ -434,7 +630,8 @@ class Identity:
         check_text(ACCESS_KEY, "access_key", access_key)
         secret = check_text(SECRET_KEY, "secret_key", secret_key).encode()
         sealed = self._sealer.seal(secret, key_purpose(access_key))
-        await self.store.add_key(AccessKey(access_key, user_id, sealed, self.clock.now_ms()))
+        row = AccessKey(access_key, user_id, sealed, self.clock.now_ms(), description=description)
+        await self.store.add_key(row)
         return access_key, secret_key
 
 

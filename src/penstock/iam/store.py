@@ -28,11 +28,13 @@ from penstock.catalog.base import (
 )
 from penstock.catalog.rows import ACCESS_KEYS, DOMAINS, PROJECTS, USERS
 from penstock.catalog.tables.iam import (
+    AGENCIES,
     GRANTS,
     GROUPS,
     MEMBERSHIPS,
     POLICIES,
     REVOKED,
+    Agency,
     CustomPolicy,
     Grant,
     Group,
@@ -52,6 +54,7 @@ class Store:
         self.keys: dict[str, AccessKey] = {}
         self.groups: dict[str, Group] = {}
         self.policies: dict[str, CustomPolicy] = {}
+        self.agencies: dict[str, Agency] = {}
         self.revoked: dict[str, RevokedToken] = {}
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._groups_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -80,7 +83,7 @@ class Store:
             projects, keys = await catalog.projects(), await catalog.access_keys()
             groups, members = await catalog.select(GROUPS), await catalog.select(MEMBERSHIPS)
             policies, grants = await catalog.select(POLICIES), await catalog.select(GRANTS)
-            revoked = await catalog.select(REVOKED)
+            agencies, revoked = await catalog.select(AGENCIES), await catalog.select(REVOKED)
             # No await from here: requests see the old state or the new one.
             self.domains = {domain.domain_id: domain for domain in domains}
             self.users = {user.user_id: user for user in users}
@@ -88,6 +91,7 @@ class Store:
             self.keys = {key.access_key: key for key in keys}
             self.groups = {group.group_id: group for group in groups}
             self.policies = {policy.policy_id: policy for policy in policies}
+            self.agencies = {agency.agency_id: agency for agency in agencies}
             self.revoked = {token.audit_id: token for token in revoked}
             self._user_names = {(user.domain_id, user.name): user.user_id for user in users}
             self._members.clear()
@@ -108,6 +112,32 @@ class Store:
                     domain = msgspec.structs.replace(domain, owner_id=user.user_id)
                     await self._apply(Replace(DOMAINS, domain))
                     self.domains[domain.domain_id] = domain
+            self.changed()
+
+    async def settle_operator(self) -> None:
+        """The account of the first start is the operator's: the one whose owner is the oldest, where none says so yet."""
+        async with self._lock:
+            owned = [domain for domain in self.domains.values() if domain.owner_id in self.users]
+            if not owned or any(domain.operator for domain in owned):
+                return
+            first = min(owned, key=lambda domain: (self.users[domain.owner_id].created_ms, domain.domain_id))
+            first = msgspec.structs.replace(first, operator=True)
+            await self._apply(Replace(DOMAINS, first))
+            self.domains[first.domain_id] = first
+            self.changed()
+
+    async def furnish(self, make: Callable[[Domain], Agency]) -> None:
+        """Give accounts that never had one their default agency."""
+        async with self._lock:
+            for domain in [one for one in self.domains.values() if not one.furnished]:
+                furnished = msgspec.structs.replace(domain, furnished=True)
+                changes: list[Change] = [Replace(DOMAINS, furnished)]
+                agency = make(domain)
+                named = self.agency_named(domain.domain_id, agency.name)
+                await self._apply(*changes, *([Insert(AGENCIES, agency)] if named is None else []))
+                if named is None:
+                    self.agencies[agency.agency_id] = agency
+                self.domains[domain.domain_id] = furnished
             self.changed()
 
     # Looking up -----------------------------------------------------------------------------------------------------
@@ -140,6 +170,17 @@ class Store:
         """All custom policies of an account, by name."""
         return sorted((p for p in self.policies.values() if p.domain_id == domain_id), key=lambda p: p.name)
 
+    def agencies_of(self, domain_id: str) -> list[Agency]:
+        """All agencies of an account, by name."""
+        return sorted((a for a in self.agencies.values() if a.domain_id == domain_id), key=lambda a: a.name)
+
+    def agency_named(self, domain_id: str, name: str) -> Agency | None:
+        """An agency of an account."""
+        return next(
+            (a for a in self.agencies.values() if a.domain_id == domain_id and a.name == name),
+            None,
+        )
+
     def keys_of(self, user_id: str) -> list[AccessKey]:
         """All access keys of a user."""
         return [key for key in self.keys.values() if key.user_id == user_id]
@@ -166,11 +207,28 @@ class Store:
 
     # Accounts, projects, keys ---------------------------------------------------------------------------------------
 
-    async def add_domain(self, domain: Domain) -> Domain:
-        """Raises catalog.Exists for a name that is taken, QuotaExceeded."""
+    async def add_domain(self, domain: Domain, *rows: User | Project | Agency | AccessKey) -> Domain:
+        """With what it has from the beginning, all or nothing. Raises catalog.Exists for a name that is taken, QuotaExceeded."""
+        tables: dict[type, Any] = {
+            User: USERS,
+            Project: PROJECTS,
+            Agency: AGENCIES,
+            AccessKey: ACCESS_KEYS,
+        }
         async with self._lock:
-            await self._apply(Insert(DOMAINS, domain, (Quota({}, self._limits.accounts),)))
+            first: Change = Insert(DOMAINS, domain, (Quota({}, self._limits.accounts),))
+            await self._apply(first, *(Insert(tables[type(row)], row) for row in rows))
             self.domains[domain.domain_id] = domain
+            for row in rows:
+                if isinstance(row, User):
+                    self.users[row.user_id] = row
+                    self._user_names[row.domain_id, row.name] = row.user_id
+                elif isinstance(row, Project):
+                    self.projects[row.project_id] = row
+                elif isinstance(row, AccessKey):
+                    self.keys[row.access_key] = row
+                else:
+                    self.agencies[row.agency_id] = row
             self.changed()
             return domain
 
@@ -226,7 +284,8 @@ class Store:
             quota = Quota({"domain_id": user.domain_id}, self._limits.users_per_account)
             changes: list[Change] = [Insert(USERS, user, (quota,))]
             if not domain.owner_id:
-                domain = msgspec.structs.replace(domain, owner_id=user.user_id)
+                first = not any(one.operator for one in self.domains.values())
+                domain = msgspec.structs.replace(domain, owner_id=user.user_id, operator=first)
                 changes.append(Replace(DOMAINS, domain))
             await self._apply(*changes)
             self.users[user.user_id] = user
@@ -375,6 +434,38 @@ class Store:
         """All of a subject that goes away."""
         async with self._lock:
             await self._apply(Remove(GRANTS, {"subject": subject}))
+            self._grants.pop(subject, None)
+            self.changed()
+
+    # Agencies -------------------------------------------------------------------------------------------------------
+
+    async def add_agency(self, agency: Agency) -> Agency:
+        """Raises catalog.Exists, QuotaExceeded."""
+        async with self._lock:
+            quota = Quota({"domain_id": agency.domain_id}, self._limits.agencies_per_account)
+            await self._apply(Insert(AGENCIES, agency, (quota,)))
+            self.agencies[agency.agency_id] = agency
+            self.changed()
+            return agency
+
+    async def update_agency(self, agency_id: str, **changes: Any) -> Agency:
+        """Raises KeyError when it is gone."""
+        async with self._lock:
+            before = self.agencies[agency_id]
+            agency = msgspec.structs.replace(before, epoch=before.epoch + 1, **changes)
+            await self._apply(Replace(AGENCIES, agency))
+            self.agencies[agency_id] = agency
+            self.changed()
+            return agency
+
+    async def remove_agency(self, agency_id: str) -> None:
+        """With its grants. No error when it is gone."""
+        async with self._lock:
+            subject = f"agency:{agency_id}"
+            await self._apply(
+                Remove(GRANTS, {"subject": subject}), Remove(AGENCIES, {"agency_id": agency_id})
+            )
+            self.agencies.pop(agency_id, None)
             self._grants.pop(subject, None)
             self.changed()
 

@@ -38,6 +38,9 @@ class Claims(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The user's, when it was made: a higher one since ends it."""
     chain: str = ""
     """Audit id of the first token this one comes from; empty for a first one."""
+    agency_id: str = ""
+    """In whose name, and at which epoch of the agency; `domain_id` is then the agency's account, `user_id` whoever took it over."""
+    agency_epoch: int = 0
 
 
 class Tokens:

@@ -51,7 +51,9 @@ class Access:
         if identity.allows(principal, project_id, action, enterprise):
             return
         right = _RIGHTS.get(action)
-        if own is None or right is None or not granted(own, principal, right):
+        shared = own is not None and right is not None and granted(own, principal, right)
+        # An agency has what it is granted: it is none of the account's users, whom policies of streams name.
+        if not shared or principal.assumed or not identity.within(principal, project_id, action):
             raise ApiError("DIS.4116", f"[{action}]")
 
     def check_enterprise(

@@ -1,4 +1,5 @@
-"""Rows of the embedded IAM beside accounts, users, projects and keys: groups, memberships, policies, grants, revoked tokens.
+"""Rows of the embedded IAM beside accounts, users, projects and keys: groups, memberships, policies, grants, agencies, revoked
+tokens.
 
 Owns the shapes and their tables; knows no rules of who may do what.
 """
@@ -54,6 +55,27 @@ class Grant(msgspec.Struct, frozen=True, order=True):
     policy_id: str
 
 
+class Agency(msgspec.Struct, frozen=True):
+    """What an account lets another account, or a service, do in its name. `trust_domain_id` is empty for a service, which
+    `trust_domain_name` names (`op_svc_dis`)."""
+
+    agency_id: str
+    domain_id: str
+    name: str
+    trust_domain_id: str
+    trust_domain_name: str
+    description: str = ""
+    days: int = 0
+    """How long it holds from its creation; 0: for ever."""
+    created_ms: int = 0
+    epoch: int = 0
+    """Counts changes of whom it trusts: tokens made before do not hold."""
+
+    @property
+    def expires_ms(self) -> int | None:
+        return self.created_ms + self.days * 86_400_000 if self.days else None
+
+
 class RevokedToken(msgspec.Struct, frozen=True):
     """A token that ends before its time. Forgotten once it would have expired."""
 
@@ -74,6 +96,9 @@ POLICIES = Table(
 GRANTS = Table(
     "grants", Grant, ("subject", "scope", "policy_id"), lambda g: (g.subject, g.scope, g.policy_id), keys=3
 )
+AGENCIES = Table(
+    "agencies", Agency, ("agency_id", "domain_id", "name"), lambda a: (a.agency_id, a.domain_id, a.name)
+)
 REVOKED = Table(
     "revoked_tokens",
     RevokedToken,
@@ -81,4 +106,4 @@ REVOKED = Table(
     lambda t: (t.audit_id, t.user_id, t.expires_ms),
 )
 
-TABLES: tuple[Table[Any], ...] = (GROUPS, MEMBERSHIPS, POLICIES, GRANTS, REVOKED)
+TABLES: tuple[Table[Any], ...] = (GROUPS, MEMBERSHIPS, POLICIES, GRANTS, AGENCIES, REVOKED)
