@@ -33,7 +33,6 @@ from penstock.service.task_checks import Checked, check, check_data_type
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 20
-_DEFAULT_AGENCY = "dis_admin_agency"
 _ACTIONS = {"start": False, "stop": True}
 """Action -> whether the task is paused then."""
 
@@ -307,10 +306,8 @@ async def _ask(
 
 
 def _check_agency(context: Context, principal: Principal, name: str) -> None:
-    """DIS.4335 unless the agency is one of the account's."""
-    find = getattr(context.identity, "agency", None)
-    known = name == _DEFAULT_AGENCY if find is None else find(principal.domain_id, name) is not None
-    if not known:
+    """DIS.4335 unless the agency is one of the account's, for this service and not run out."""
+    if context.identity.agency(principal.domain_id, name) is None:
         raise ApiError("DIS.4335", f"[{name}: the account has no such agency]")
 
 
