@@ -356,6 +356,9 @@ def measure(system: Penstock, scale: Scale, rate: float, say: Callable[[str], No
     found.facts["commits_per_second"] = scale.commits / seconds
     found.facts["server_cpu_us_a_commit"] = (machine.cpu_seconds(pid) - cpu) / scale.commits * 1e6
     found.facts["rss_mb_committed"] = resident_mb(pid)
+    cpu = machine.cpu_seconds(pid)
+    uvloop.run(paced(world.api.port, world.commits(), rate, time.perf_counter() + scale.seconds))
+    found.facts["server_cpu_share_at_rate"] = (machine.cpu_seconds(pid) - cpu) / scale.seconds
     say("latencies")
     found.latencies += uvloop.run(latencies(world, scale.samples, "alone"))
     found.latencies += uvloop.run(latencies_beside_commits(world, rate, scale.samples))
@@ -417,7 +420,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, under a minute")
     parser.add_argument("--commits", type=int, help="checkpoints committed before anything is asked")
     parser.add_argument(
-        "--rate", type=float, default=500.0, help="commits a second beside puts (default %(default)g)"
+        "--rate",
+        type=float,
+        default=100.0,
+        help="commits a second beside puts (default %(default)g: what the documented limits allow a project)",
     )
     parser.add_argument("--data-root", type=Path, help="where the server keeps data, on a real disk")
     parser.add_argument(

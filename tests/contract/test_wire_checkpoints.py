@@ -402,7 +402,7 @@ class TestConcurrency:
         with ThreadPoolExecutor(4) as pool:
             readers = [pool.submit(read) for _ in range(4)]
             try:
-                for number in range(1, 150):
+                for number in range(1, 100):
                     done(commit(wire, app, stream, metadata=str(number)), 201)
                     acknowledged = number
             finally:

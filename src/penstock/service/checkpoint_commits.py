@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GROUP_MAX = 512
 """Checkpoints in one transaction at most: whoever else writes to the catalog waits that long."""
-INTERVAL_SECONDS = 0.01
+INTERVAL_SECONDS = 0.02
 """From the beginning of one group to that of the next, at least, unless as many wait as a group may have."""
 
 _Key = tuple[str, str, int]
