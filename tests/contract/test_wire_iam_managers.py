@@ -171,7 +171,9 @@ class TestTokens:
         assert len(said["audit_ids"]) == 2
 
         def holds(text: str) -> bool:
-            return iam.call("GET", "/v3/auth/tokens", X_Subject_Token=text).status_code == 200
+            status = iam.call("GET", "/v3/auth/tokens", X_Subject_Token=text).status_code
+            assert iam.call("HEAD", "/v3/auth/tokens", X_Subject_Token=text).status_code == status
+            return status == 200
 
         assert iam.call("DELETE", "/v3/auth/tokens", X_Subject_Token=a).status_code == 204
         assert (holds(first), holds(a), holds(b)) == (True, False, True)
