@@ -277,6 +277,17 @@ class TestRetries:
         assert entries
         assert {(one["errorCode"], one["partitionId"]) for one in entries} == {("DIS.4303", None)}
 
+    def test_reading_too_much(self, driver: Driver, server: Server, make: Make) -> None:
+        """2 MB a second for each partition; it does not try again unless told to."""
+        stream = make()
+        sdk = java_client(driver, server, "greedy")
+        put(sdk, stream, bytes(900_000))
+        where = sdk.call("getPartitionCursor", streamName=stream, partitionId="0", cursorType="TRIM_HORIZON")
+        with pytest.raises(Refused) as caught:
+            for _ in range(100):
+                sdk.call("getRecords", **where)
+        assert (caught.value.kind, caught.value.code) == ("DISTrafficControlException", "DIS.4303")
+
     def test_a_server_that_comes_back(self, driver: Driver, start_server: Callable[..., Server]) -> None:
         """Refused connections are tried again (clients.md 5); what was acknowledged is there after a kill."""
         server = start_server("--limits", "relaxed")
@@ -304,8 +315,14 @@ def test_what_time_brings(driver: Driver, start_server: Callable[..., Server]) -
     # A signature's date is near this machine's clock, not the stepped one; a token's is the server's.
     given = {"auth__type": "authtoken", "auth__token": server.token(), "ak": "", "sk": ""}
     later = java_client(driver, server, "later", **given)
-    controls.advance(server, 2 * 3600)
-    error = later.refused("getPartitionCursor", streamName="s", partitionId="0", startingSequenceNumber="0")
+    controls.advance(server, 3600 - 420)
+    at_first = {"streamName": "s", "partitionId": "0", "startingSequenceNumber": "0"}
+    cursor = later.call("getPartitionCursor", **at_first)["partitionCursor"]
+    controls.advance(server, 240)
+    error = later.refused("getRecords", partitionCursor=cursor)
+    assert (error.kind, error.code) == ("DISSeqNumberOutOfRangeGettingRecordsException", "DIS.4226")
+    controls.advance(server, 3600)
+    error = later.refused("getPartitionCursor", **at_first)
     assert error.kind == "DISSequenceNumberOutOfRangeException"
     assert (error.fields["getEarliestSequenceNumber"], error.fields["getInvalidSequenceNumber"]) == (2, 0)
     error = later.refused("getPartitionCursor", streamName="s", partitionId="1")
