@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.contract.conftest import Make
-from tests.support.accounts import Login, add_users
+from tests.support.accounts import PASSWORD, Login
 from tests.support.server import Server
 from tests.support.sharing import (
     RIGHTS,
@@ -348,37 +348,52 @@ def test_policies_outlive_a_crash(server: Server, users: Others, wire: Wire, str
         is_not_there(partner, stream, doing="get")
 
 
-@pytest.mark.parametrize("workers", [2])
-def test_workers_know_at_once(tmp_path: Path, workers: int) -> None:
-    """Whichever worker is asked next, on a connection of its own."""
-    with Server(tmp_path / "data", "--workers", str(workers), "--limits", "relaxed") as server:
-        (login,) = add_all(server)
-        with Wire.to(server) as wire, login.wire(server) as partner:
-            done(wire.create("s1"), 201)
-            stream = ("s1", ok(wire.describe("s1"))["stream_id"])
-            for _ in range(3):
-                grant(wire, stream, "partner", "putRecords", "getRecords")
-                where = ""
-                for _ in range(8):
-                    with login_again(partner) as fresh:
-                        ok(put(fresh, stream))
-                        where = ok(cursor(fresh, stream))["partition_cursor"]
-                        ok(fresh.get(where))
-                done(remove(wire, stream), 204)
-                for _ in range(8):
-                    with login_again(partner) as fresh:
-                        is_not_there(fresh, stream, doing="put")
-                        is_not_there(fresh, stream, doing="get")
-                        refused(fresh.get(where), "DIS.4301")
+def test_workers_know_at_once(tmp_path: Path) -> None:
+    """An account made while the server runs, then policies that come and go: whichever worker is asked next, on a connection
+    of its own."""
+    with (
+        Server(tmp_path / "data", "--workers", "2", "--limits", "relaxed") as server,
+        Wire.to(server) as wire,
+    ):
+        partner = make_account(server, "partner")
+        done(wire.create("s1"), 201)
+        stream = ("s1", ok(wire.describe("s1"))["stream_id"])
+        for _ in range(3):
+            grant(wire, stream, "partner", "putRecords", "getRecords")
+            where = ""
+            for _ in range(8):
+                with again(partner) as fresh:
+                    ok(put(fresh, stream))
+                    where = ok(cursor(fresh, stream))["partition_cursor"]
+                    ok(fresh.get(where))
+            done(remove(wire, stream), 204)
+            for _ in range(8):
+                with again(partner) as fresh:
+                    is_not_there(fresh, stream, doing="put")
+                    is_not_there(fresh, stream, doing="get")
+                    refused(fresh.get(where), "DIS.4301")
 
 
-def add_all(server: Server) -> list[Login]:
-    server.terminate()
-    logins = add_users(server.data, "partner", "owner")
-    server.start()
-    return logins
+def make_account(server: Server, name: str) -> Wire:
+    """What the operator does for another account, and its owner's client."""
+    body = {"account": {"name": name, "owner": {"name": "owner", "password": PASSWORD}}}
+    url = f"{server.endpoint}/v3.0/OS-ACCOUNT/accounts"
+    headers = {"X-Auth-Token": server.token()}
+    reply = httpx.post(url, json=body, headers=headers, timeout=30, trust_env=False)
+    account = ok(reply, 201)["account"]
+    key = account["credential"]
+    login = Login(
+        name,
+        account["id"],
+        account["project"]["id"],
+        "owner",
+        account["owner"]["id"],
+        key["access"],
+        key["secret"],
+    )
+    return login.wire(server)
 
 
-def login_again(wire: Wire) -> Wire:
+def again(wire: Wire) -> Wire:
     """The same user on another connection."""
     return Wire(wire.endpoint, wire.project_id, wire.token)
