@@ -1,7 +1,6 @@
-"""What a token, a password or a key stands for, and what its user may do. Answers from memory: it is on the hot path.
+"""What a token, a password or a key stands for. Answers from memory: it is on the hot path.
 
-Owns tokens, password checks, signing keys and decisions about actions; who exists is `store`'s, what policies mean is
-`policies`'. Knows no HTTP.
+Owns tokens, password checks and signing keys; who exists is `store`'s, what users may do `decisions`'. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from penstock.catalog.base import AccessKey, Catalog, Domain, Exists, Project, U
 from penstock.catalog.tables.iam import Agency, RevokedToken
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed
-from penstock.iam import agencies, roles, temporary
-from penstock.iam.actions import supports_enterprise
+from penstock.iam import agencies, temporary
 from penstock.iam.base import Principal
+from penstock.iam.decisions import Decisions
 from penstock.iam.failures import Failures
 from penstock.iam.names import (
     ACCESS_KEY,
@@ -34,7 +33,6 @@ from penstock.iam.names import (
     new_secret_key,
 )
 from penstock.iam.passwords import PASSWORD_BYTES, Passwords
-from penstock.iam.policies import Policy, decide, read_stored
 from penstock.iam.refused import Failed, Refused
 from penstock.iam.sealing import Sealer, kept_secret
 from penstock.iam.store import Store
@@ -42,11 +40,7 @@ from penstock.iam.temporary import SecurityTokens, Session
 from penstock.iam.tokens import Claims, Tokens, check_time
 from penstock.limits import Limits
 
-ANY_ENTERPRISE = "*"
-"""For `allows`: in whichever enterprise project, when what it is about is not known yet."""
-
 _TOKEN_CACHE = 4096
-_DECISION_CACHE = 65_536
 _TOKEN_KEY = "token-key"  # noqa: S105 the name it has in the catalog, not the key
 
 
@@ -95,6 +89,7 @@ class Identity:
         self.auth = auth
         """False with `--auth off`: everybody is the first user, any project exists."""
         self.store = Store(catalog, limits)
+        self.decisions = Decisions(self.store)
         self.failures: Failures | None = Failures(clock, limits.failures_per_minute)
         """None: failures are counted elsewhere (see `refuse`)."""
         self._sealer = sealer
@@ -105,8 +100,6 @@ class Identity:
         self._signing: dict[str, SigningKey] = {}
         self._believed: dict[bytes, tuple[Claims, Principal]] = {}
         self._sessions: dict[bytes, tuple[Session, SigningKey]] = {}
-        self._decisions: dict[tuple[str, str | None, str, str | None, str, str], bool] = {}
-        self._compiled: dict[str, Policy] = {}
         self.store.on_change(self._forget)
 
     @classmethod
@@ -146,8 +139,6 @@ class Identity:
         self._signing.clear()
         self._believed.clear()
         self._sessions.clear()
-        self._decisions.clear()
-        self._compiled.clear()
 
     # Who exists -----------------------------------------------------------------------------------------------------
 
@@ -240,8 +231,6 @@ class Identity:
             assumed=f"agency:{agency.agency_id}",
         )
 
-    # What users may do ----------------------------------------------------------------------------------------------
-
     def allows(
         self,
         principal: Principal,
@@ -250,93 +239,12 @@ class Identity:
         enterprise_project: str | None = None,
         resource: str = "",
     ) -> bool:
-        """Whether groups and policies allow a principal an action: in a project, or with None in the account.
-        `enterprise_project` is that of the stream it is about, None when it is about no stream; `resource` an agency's URI."""
-        if principal.owner:
-            return True
-        if enterprise_project is not None and not supports_enterprise(action):
-            enterprise_project = None
-        who = principal.assumed or principal.user_id
-        key = (who, project_id, action, enterprise_project, resource, principal.narrowed)
-        decision = self._decisions.get(key)
-        if decision is None:
-            decision = self._decide(principal, project_id, action, enterprise_project, resource)
-            if len(self._decisions) >= _DECISION_CACHE:
-                self._decisions.clear()
-            self._decisions[key] = decision
-        return decision
-
-    def _decide(
-        self,
-        principal: Principal,
-        project_id: str | None,
-        action: str,
-        enterprise_project: str | None,
-        resource: str,
-    ) -> bool:
-        attributes = self._attributes(principal, project_id)
-        if principal.narrowed:
-            if not decide((read_stored(principal.narrowed),), action, attributes, resource):
-                return False
-            user = None if principal.assumed else self.store.users.get(principal.user_id)
-            if user is not None and self.is_owner(user):
-                return True
-        here, enterprise = self._granted(principal, project_id)
-        verdict = decide(here, action, attributes, resource)
-        if enterprise_project is None or verdict is False:
-            return bool(verdict)
-        if enterprise_project != ANY_ENTERPRISE:
-            return bool(
-                decide([*here, *enterprise.get(enterprise_project, ())], action, attributes, resource)
-            )
-        return bool(verdict) or any(
-            decide(policies, action, attributes, resource) for policies in enterprise.values()
-        )
+        """See Decisions."""
+        return self.decisions.allows(principal, project_id, action, enterprise_project, resource)
 
     def within(self, principal: Principal, project_id: str | None, action: str) -> bool:
-        """Whether what narrows a temporary key leaves it an action that something else than grants allows."""
-        if not principal.narrowed:
-            return True
-        policy = read_stored(principal.narrowed)
-        return bool(decide((policy,), action, self._attributes(principal, project_id)))
-
-    def _attributes(self, principal: Principal, project_id: str | None) -> dict[str, str]:
-        """What conditions of policies ask about."""
-        project = self.store.projects.get(project_id or "")
-        return {
-            "g:UserId": principal.user_id,
-            "g:UserName": principal.user_name,
-            "g:DomainId": principal.domain_id,
-            "g:DomainName": principal.domain_name,
-            "g:ProjectName": project.name if project else "",
-        }
-
-    def _granted(
-        self, principal: Principal, project_id: str | None
-    ) -> tuple[list[Policy], dict[str, list[Policy]]]:
-        """Policies granted in the project (or the account), and those granted in each enterprise project."""
-        place = f"domain:{principal.domain_id}" if project_id is None else f"project:{project_id}"
-        scopes = {place, f"inherited:{principal.domain_id}"}
-        here: list[Policy] = []
-        enterprise: dict[str, list[Policy]] = {}
-        subjects = [principal.assumed] if principal.assumed else self.store.subjects(principal.user_id)
-        for subject in subjects:
-            for grant in self.store.grants(subject):
-                kind, _, name = grant.scope.partition(":")
-                if grant.scope in scopes:
-                    here.append(self.policy(grant.policy_id))
-                elif kind == "enterprise":
-                    enterprise.setdefault(name, []).append(self.policy(grant.policy_id))
-        return here, enterprise
-
-    def policy(self, policy_id: str) -> Policy:
-        """A policy ready to be asked, system-defined or custom; one that is gone says nothing."""
-        known = self._compiled.get(policy_id)
-        if known is None:
-            system, custom = roles.BY_ID.get(policy_id), self.store.policies.get(policy_id)
-            known = system.policy if system else read_stored(custom.text) if custom else ()
-            self._compiled[policy_id] = known
-        return known
+        """See Decisions."""
+        return self.decisions.within(principal, project_id, action)
 
     # Passwords, keys and tokens -------------------------------------------------------------------------------------
 

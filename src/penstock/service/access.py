@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import ApiError, invalid, stream_missing
 from penstock.iam.base import Principal
-from penstock.iam.identity import ANY_ENTERPRISE, Identity
+from penstock.iam.decisions import ANY_ENTERPRISE
+from penstock.iam.identity import Identity
 from penstock.model.streams import Right, Stream
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from penstock.catalog.base import Catalog, CatalogError, Domain, Exists, QuotaEx
 from penstock.catalog.sqlite import open_catalog
 from penstock.catalog.tables.iam import CustomPolicy, Grant, Group, RevokedToken
 from penstock.clock import SteppedClock
-from penstock.iam.identity import ANY_ENTERPRISE, Identity
+from penstock.iam.decisions import ANY_ENTERPRISE
+from penstock.iam.identity import Identity
 from penstock.iam.refused import Failed, Refused
 from penstock.iam.roles import BY_NAME
 from penstock.iam.sealing import Sealer
