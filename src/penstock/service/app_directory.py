@@ -7,8 +7,11 @@ the catalog has answered.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Set
 from typing import Self
+
+import msgspec
 
 from penstock.catalog.base import Catalog
 from penstock.catalog.table import Value
@@ -25,8 +28,10 @@ class Apps:
         self._by_id: dict[str, App] = {}
         self._names: dict[str, list[str]] = {}
         """Names of each project, sorted by code point."""
-        self._streams: dict[str, set[str]] = {}
+        self._streams: dict[str, dict[str, None]] = {}
         """App id -> ids of the streams it has checkpoints of. An app without any has no entry."""
+        self._readers: dict[str, list[tuple[str, str]]] = {}
+        """Stream id -> project and name of the apps that have checkpoints of it, sorted."""
         self.commits = 0
         """How many times checkpoints were written: who looks twice sees whether any was written between."""
 
@@ -40,11 +45,12 @@ class Apps:
     async def open(cls, catalog: Catalog) -> Self:
         """Everything the catalog has."""
         apps = cls()
-        for app in await catalog.select(APPS):
-            apps.put(app)
         same: dict[Value, str] = {}
+        for app in await catalog.select(APPS):
+            project_id = same.setdefault(app.project_id, app.project_id)
+            apps.put(msgspec.structs.replace(app, project_id=project_id))
         for app_id, stream_id in await catalog.distinct(CHECKPOINTS, "app_id", "stream_id"):
-            # Many apps read one stream: its id is in memory once.
+            # Many apps read one stream: its id is in memory once, as those of projects are.
             apps.committed(str(app_id), same.setdefault(stream_id, str(stream_id)))
         return apps
 
@@ -56,19 +62,22 @@ class Apps:
         """The app with that id, of any project."""
         return self._by_id.get(app_id)
 
-    def streams_of(self, app: App) -> frozenset[str] | set[str]:
+    def streams_of(self, app: App) -> Set[str]:
         """Ids of the streams the app has checkpoints of."""
-        return self._streams.get(app.app_id, frozenset())
+        return self._streams.get(app.app_id, {}).keys()
 
     def page(
         self, project_id: str, after: str, limit: int, stream_id: str = ""
     ) -> tuple[list[App], bool, int]:
         """Up to `limit` apps of a project with names greater than `after`, in order; whether there are more; how many there are
         in all. With `stream_id` only those that have checkpoints of that stream."""
-        names = self._names.get(project_id, [])
         if stream_id:
-            by_name, streams = self._by_name, self._streams
-            names = [n for n in names if stream_id in streams.get(by_name[project_id, n].app_id, ())]
+            readers = self._readers.get(stream_id, [])
+            first, end = bisect_left(readers, (project_id, "")), bisect_left(readers, (project_id + "\0", ""))
+            start = bisect_right(readers, (project_id, after)) if after else first
+            keys = readers[start : min(end, start + limit)]
+            return [self._by_name[key] for key in keys], start + limit < end, end - first
+        names = self._names.get(project_id, [])
         start = bisect_right(names, after) if after else 0
         page = [self._by_name[project_id, name] for name in names[start : start + limit]]
         return page, start + limit < len(names), len(names)
@@ -86,8 +95,9 @@ class Apps:
 
     def drop(self, app: App) -> None:
         """Forget an app and that it has checkpoints; no error when it is unknown."""
+        for stream_id in list(self.streams_of(app)):
+            self.removed(app.app_id, stream_id)
         known = self._by_id.pop(app.app_id, None)
-        self._streams.pop(app.app_id, None)
         key = (app.project_id, app.name)
         if known is None or self._by_name.get(key) is not known:
             return
@@ -100,22 +110,29 @@ class Apps:
     def committed(self, app_id: str, stream_id: str) -> None:
         """The app has a checkpoint of the stream."""
         self.commits += 1
-        streams = self._streams.get(app_id)
-        if streams is None:
-            self._streams[app_id] = {stream_id}
-        else:
-            streams.add(stream_id)
+        app = self._by_id.get(app_id)
+        if app is None:
+            return  # its row is damaged
+        streams = self._streams.setdefault(app_id, {})
+        if stream_id not in streams:
+            streams[stream_id] = None
+            insort(self._readers.setdefault(stream_id, []), (app.project_id, app.name))
 
     def removed(self, app_id: str, stream_id: str) -> None:
         """The app has no checkpoint of the stream any more."""
-        streams = self._streams.get(app_id)
-        if streams is not None:
-            streams.discard(stream_id)
-            if not streams:
-                del self._streams[app_id]
+        app, streams = self._by_id.get(app_id), self._streams.get(app_id, {})
+        if app is None or stream_id not in streams:
+            return
+        del streams[stream_id]
+        if not streams:
+            del self._streams[app_id]
+        readers = self._readers[stream_id]
+        del readers[bisect_left(readers, (app.project_id, app.name))]
+        if not readers:
+            del self._readers[stream_id]
 
     def stream_changed(self, before: Stream | None, after: Stream | None) -> None:
         """For `Directory.on_change`: checkpoints go with their stream."""
         if before is not None and after is None:
-            for app_id in [a for a, streams in self._streams.items() if before.stream_id in streams]:
-                self.removed(app_id, before.stream_id)
+            for key in list(self._readers.get(before.stream_id, ())):
+                self.removed(self._by_name[key].app_id, before.stream_id)

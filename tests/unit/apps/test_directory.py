@@ -36,6 +36,8 @@ def test_pages_cover_everything_once_and_in_order(
         apps.put(an_app(name, "other"))
         if name in with_checkpoints:
             apps.committed(an_app(name).app_id, "s1")
+            apps.committed(an_app(name, "other").app_id, "s1")
+            apps.committed("of an app whose row is damaged", "s1")
     for stream_id, wanted in (("", names), ("s1", names & with_checkpoints), ("s2", set[str]())):
         seen: list[str] = []
         start, more = after, True
