@@ -289,6 +289,22 @@ class Client:
             raise CommandError(f"{self.endpoint} answered no X-Subject-Token")
         return str(token)
 
+    def identity(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> dict[str, Any]:
+        """Anything of the identity service: `path` from the version on (/v3/users)."""
+        return self._call(method, path, query=query, body=body, base=self.endpoint)
+
+    def agency_token(self, agency: str, account: str, project: str) -> str:
+        """POST v3/auth/tokens: a token in the name of another account's agency, for one of its projects."""
+        identity = {
+            "methods": ["assume_role"],
+            "assume_role": {"agency_name": agency, "domain_name": account},
+        }
+        body = {"auth": {"identity": identity, "scope": {"project": {"name": project}}}}
+        response = self._send("POST", f"{self.endpoint}/v3/auth/tokens", body=body)
+        return str(response.headers.get("X-Subject-Token", ""))
+
     # Underneath
 
     def _call(
@@ -299,11 +315,12 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: object = None,
         stream: str = "",
+        base: str | None = None,
     ) -> dict[str, Any]:
         pairs = "&".join(
             f"{encode(key)}={encode(value)}" for key, value in (query or {}).items() if value != ""
         )
-        url = self._base + path + (f"?{pairs}" if pairs else "")
+        url = (self._base if base is None else base) + path + (f"?{pairs}" if pairs else "")
         response = self._send(method, url, body=body, stream=stream)
         if not response.content:
             return {}

@@ -35,7 +35,8 @@ class Unreachable(CommandError):
 
 
 _ADVICE: dict[str, str] = {
-    "DIS.4116": "This user may not do that: use the credentials of the account's first user.",
+    "DIS.4116": "This user may not do that: use the credentials of the account's owner, or have the action granted "
+    "(penstock iam policy grant).",
     "DIS.4117": "The project in the credentials file is not one of this server's. Is it another server's file?",
     "DIS.4201": "See which partitions there are: penstock stream show {stream}",
     "DIS.4205": "See how it is: penstock stream show {stream}\nIf it is FROZEN: penstock stream thaw {stream}",
@@ -57,6 +58,8 @@ _ADVICE: dict[str, str] = {
     "DIS.4331": "Stop its consumers and wait until their membership has timed out.",
     "DIS.4332": "See them: penstock app list\nOr create it: penstock app create APP",
     "DIS.4375": "See what there is: penstock checkpoint show APP {stream}",
+    "IAM.0004": "See what there is: penstock iam user list  (group, policy, key, agency, project, account)",
+    "IAM.0005": "Take another name.",
     "APIGW.0101": "Is this a Penstock endpoint? It is the first line that `penstock serve` prints.",
     "APIGW.0201": "Send less at once.",
     "APIGW.0301": "Check that the credentials are this server's (--credentials DIR/credentials.csv) and that the clocks of "

@@ -19,6 +19,13 @@ COMMANDS = [
     ("checkpoint", "show"), ("checkpoint", "commit"), ("checkpoint", "delete"),
     ("stream", "create"), ("stream", "list"), ("stream", "show"), ("stream", "delete"), ("stream", "scale"),
     ("stream", "update"), ("stream", "scalings"), ("stream", "freeze"), ("stream", "thaw"),
+    ("iam", "token"), ("iam", "account", "create"), ("iam", "account", "list"),
+    *(("iam", "user", name) for name in ("create", "list", "disable", "enable", "password", "delete")),
+    *(("iam", "group", name) for name in ("create", "list", "add", "remove", "delete")),
+    *(("iam", "policy", name) for name in ("create", "list", "show", "grant", "revoke", "delete")),
+    *(("iam", "key", name) for name in ("create", "list", "disable", "enable", "delete")),
+    *(("iam", "agency", name) for name in ("create", "list", "grant", "revoke", "delete")),
+    ("iam", "project", "create"), ("iam", "project", "list"),
 ]  # fmt: skip
 
 
