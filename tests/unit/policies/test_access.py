@@ -32,6 +32,9 @@ class Rules:
         self.asked.append((principal.user_id, project_id, action, enterprise))
         return (principal.user_id, action) in self.allowed
 
+    def within(self, principal: Principal, project_id: str, action: str) -> bool:
+        return not principal.narrowed
+
 
 def stream(*policies: tuple[str, str, Right], name: str = "s", stream_id: str = "ID") -> Stream:
     """A stream of account A; policies as domain, user and right."""
@@ -170,6 +173,13 @@ class TestActions:
     def test_no_policy_gives_the_stream_away(self, action: str) -> None:
         one = stream(*(("A", "a1", right) for right in Right))
         assert refused(access(Rules()).check, USER, MINE, action, one).code == "DIS.4116"
+
+    @pytest.mark.parametrize("changes", [{"narrowed": "{}"}, {"assumed": "agency:1"}])
+    def test_a_policy_widens_no_temporary_key_and_no_agency(self, changes: dict[str, str]) -> None:
+        """A key may be narrowed below what its user may; an agency is none of the account's users."""
+        who = msgspec.structs.replace(USER, **changes)
+        one = stream(("A", "", Right.PUT))
+        assert refused(access(Rules()).check, who, MINE, WRITE, one).code == "DIS.4116"
 
     def test_users_of_another_account_need_both(self) -> None:
         one = stream(("B", "b1", Right.PUT))
