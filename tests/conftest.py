@@ -25,6 +25,16 @@ _failed: list[str] = []
 StartServer = Callable[..., Server]
 
 
+BUILD_SECONDS = 600
+"""The first test of a client in another language builds its driver, on a new machine with downloads."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("services") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with its default settings, shared by the tests of a module."""
