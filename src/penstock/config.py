@@ -18,6 +18,8 @@ import msgspec
 from penstock.destinations import TABLES as DESTINATIONS
 from penstock.destinations import DestinationError, Destinations
 from penstock.destinations import read as read_destinations
+from penstock.external import External, ExternalError
+from penstock.external import read as read_external
 from penstock.limits import PROFILES, Limits, profile
 
 
@@ -83,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether webhooks may be at loopback and private addresses."""
     destinations: Destinations = Destinations()
     """Where dump tasks may deliver to."""
+    external: External = External()
+    """Who else issues tokens."""
 
 
 def parse_address(text: str, name: str = "--listen") -> Address:
@@ -149,22 +153,23 @@ def load(
     given: dict[str, _Given] = {}
     limit_overrides: dict[str, object] = {}
     targets = Destinations()
+    external = External()
     name = "--config"
     if file is None and (named := environ.get("PENSTOCK_CONFIG")):
         file, name = Path(named), "PENSTOCK_CONFIG"
     if file is not None:
-        given, limit_overrides, targets = _read_file(file, name, environ)
+        given, limit_overrides, targets, external = _read_file(file, name, environ)
     for key in (*KEYS, *(f"events_{name}" for name in EVENT_KEYS)):
         variable = f"PENSTOCK_{key.upper()}"
         if value := environ.get(variable):
             given[key] = _Given(value, variable)
     given |= {key: _Given(value, KEYS[key]) for key, value in overrides.items() if value is not None}
-    return msgspec.structs.replace(_build(given, limit_overrides), destinations=targets)
+    return msgspec.structs.replace(_build(given, limit_overrides), destinations=targets, external=external)
 
 
 def _read_file(
     file: Path, name: str, environ: Mapping[str, str]
-) -> tuple[dict[str, _Given], dict[str, object], Destinations]:
+) -> tuple[dict[str, _Given], dict[str, object], Destinations, External]:
     try:
         with file.open("rb") as handle:
             document = tomllib.load(handle)
@@ -175,9 +180,9 @@ def _read_file(
     for table, content in document.items():
         if table in DESTINATIONS:
             continue  # checked by whose they are
-        if table not in ("server", "limits", "events"):
+        if table not in ("server", "limits", "events", "iam"):
             raise ConfigError(
-                f"{file}: [{table}] is not a table of the configuration; there are [server], [limits] and [events], "
+                f"{file}: [{table}] is not a table of the configuration; there are [server], [limits], [events] and [iam], "
                 f"and {', '.join(f'[[{one}]]' for one in DESTINATIONS)}"
             )
         if not isinstance(content, dict):
@@ -193,9 +198,12 @@ def _read_file(
         given[f"events_{key}"] = _Given(value, f"{file}: [events] {key} =")
     try:
         targets = read_destinations(document, file.parent, environ)
+        external = read_external(document, file, environ)
     except DestinationError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return given, dict(document.get("limits", {})), targets
+    except ExternalError as error:
+        raise ConfigError(str(error)) from error
+    return given, dict(document.get("limits", {})), targets, external
 
 
 def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> Settings:

@@ -166,7 +166,7 @@ def _entry(
 ) -> _Entry:
     if not isinstance(given, dict):
         raise DestinationError(f"{where} is not a table; write it as [[...]] and keys below")
-    values = {key: _value(f"{where}: {key}", value, directory, environ) for key, value in given.items()}
+    values = {key: read_value(f"{where}: {key}", value, directory, environ) for key, value in given.items()}
     try:
         entry = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -175,9 +175,10 @@ def _entry(
     return entry
 
 
-def _value(where: str, value: object, directory: Path, environ: Mapping[str, str]) -> object:
+def read_value(where: str, value: object, directory: Path, environ: Mapping[str, str]) -> object:
+    """A value of the file, `env:` and `file:` looked up. Raises DestinationError naming `where`."""
     if isinstance(value, list):
-        return [_value(where, one, directory, environ) for one in value]
+        return [read_value(where, one, directory, environ) for one in value]
     if not isinstance(value, str):
         return value
     source, _, rest = value.partition(":")

@@ -37,6 +37,7 @@ from penstock.http.routes import ROUTES
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
+from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer, SealingError, kept_secret
 from penstock.jobs.autoscale import AutoScale
 from penstock.jobs.groups import Groups as GroupsJob
@@ -200,6 +201,10 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         identity = await Identity.open(
             catalog, sealer, clock, limits, auth=settings.auth, region=settings.region
         )
+        keystone = None
+        if settings.external.keystone:
+            keystone = Keystone(settings.external, identity.store, clock)
+            stack.push_async_callback(keystone.close)
         directory = await Directory.open(catalog)
         apps = await Apps.open(catalog)
         directory.on_change(apps.stream_changed)
@@ -222,7 +227,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             catalog=catalog,
             log=log,
             identity=identity,
-            authenticator=make_authenticator(identity),
+            authenticator=make_authenticator(identity, keystone),
             directory=directory,
             records=Records(partitions, directory, access, limits, clock, cursor_key, traffic),
             access=access,

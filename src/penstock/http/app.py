@@ -20,7 +20,7 @@ from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
 from penstock.http.wire.compression import inflate
 from penstock.iam.base import Principal, SentRequest
-from penstock.iam.refused import Failed
+from penstock.iam.refused import Failed, Foreign
 from penstock.limits import UNLIMITED
 from penstock.model.flow import RateWindow
 from penstock.model.streams import Stream
@@ -156,7 +156,10 @@ class Application:
 
     async def _hot(self, sent: SentRequest, match: Match[Any], operation: HotOperation) -> Response:
         context = self.context
-        principal = context.authenticator.authenticate(sent)
+        try:
+            principal = context.authenticator.authenticate(sent)
+        except Foreign as foreign:
+            principal = await foreign.ask()
         project_id = self._project(principal, match)
         exchange = Exchange(
             sent=sent,
@@ -172,7 +175,10 @@ class Application:
         context = self.context
         principal = None
         if route.access is not Access.OPEN:
-            principal = context.authenticator.authenticate(sent)
+            try:
+                principal = context.authenticator.authenticate(sent)
+            except Foreign as foreign:
+                principal = await foreign.ask()
         if route.access is Access.PROJECT:
             assert principal is not None
             project_id = self._project(principal, match)

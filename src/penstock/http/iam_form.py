@@ -112,7 +112,7 @@ def manager(call: Call, action: str) -> Principal:
     """The caller, who must be allowed `action` (such as `iam:users:createUser`) in the account: its owner, or by a
     policy. Raises DIS.4116."""
     principal = call.require_principal()
-    if not call.context.identity.allows(principal, None, action):
+    if principal.external or not call.context.identity.allows(principal, None, action):
         raise refusal(action)
     return principal
 

@@ -12,6 +12,7 @@ from penstock.http.call import Call
 from penstock.iam import agencies
 from penstock.iam.base import Principal
 from penstock.iam.policies import refusal
+from penstock.iam.refused import Foreign
 
 ASSUME = "iam:agencies:assume"
 
@@ -60,7 +61,11 @@ def agency_to_take(call: Call, principal: Principal, asked: AssumeRole) -> Agenc
 
 def taker(call: Call) -> Principal:
     """Who asks, on a route that is open to all. Raises what authentication does."""
-    return call.context.authenticator.authenticate(call.sent)
+    try:
+        return call.context.authenticator.authenticate(call.sent)
+    except Foreign as foreign:
+        # Users of an external Keystone are of no account that an agency could trust.
+        raise ApiError("APIGW.0301", "[X-Auth-Token is not a token of this server]") from foreign
 
 
 def taking_user(call: Call, principal: Principal) -> tuple[User, str, int | None]:

@@ -6,11 +6,15 @@ is there (a proxy may add an Authorization of its own).
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.errors import ApiError
 from penstock.iam import signature
 from penstock.iam.base import Principal, SentRequest
 from penstock.iam.identity import Identity
-from penstock.iam.refused import Refused
+from penstock.iam.keystone import Keystone
+from penstock.iam.refused import Foreign, Refused
+from penstock.iam.tokens import PREFIX
 
 _ONCE = frozenset(
     {b"x-auth-token", b"authorization", b"x-sdk-date", b"x-security-token", b"x-project-id"}
@@ -23,8 +27,10 @@ _NO_KEY = "?"
 class RequestAuthenticator:
     """The Authenticator (iam.base) of a server with `--auth on`."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, keystone: Keystone | None = None) -> None:
+        """With `keystone`, tokens that are not of this server are asked about there: see Foreign."""
         self._identity = identity
+        self._keystone = keystone
         self._keys = signature.SigningKeys()
 
     def authenticate(self, request: SentRequest) -> Principal:
@@ -41,9 +47,17 @@ class RequestAuthenticator:
             try:
                 return self._identity.read_token(token)[1]
             except Refused as refused:
+                if self._keystone is not None and not token.startswith(PREFIX):
+                    raise Foreign(partial(self._ask, self._keystone, token, request.peer)) from refused
                 # The prefix: a guesser changes the rest.
                 self._identity.refuse(request.peer, "token:" + token[:16].decode("latin-1"), refused)
         return self._signed(request, found)
+
+    async def _ask(self, keystone: Keystone, token: bytes, peer: str) -> Principal:
+        try:
+            return await keystone.principal(token)
+        except Refused as refused:
+            self._identity.refuse(peer, "token:" + token[:16].decode("latin-1"), refused)
 
     def allows_project(self, principal: Principal, project_id: str) -> bool:
         """A token: its own project. A signature: any project of the account."""
@@ -97,6 +111,8 @@ class TrustingAuthenticator:
         return True
 
 
-def make_authenticator(identity: Identity) -> RequestAuthenticator | TrustingAuthenticator:
+def make_authenticator(
+    identity: Identity, keystone: Keystone | None = None
+) -> RequestAuthenticator | TrustingAuthenticator:
     """The authenticator `--auth` asks for."""
-    return RequestAuthenticator(identity) if identity.auth else TrustingAuthenticator(identity)
+    return RequestAuthenticator(identity, keystone) if identity.auth else TrustingAuthenticator(identity)

@@ -30,6 +30,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The key a request was signed with."""
     temporary: bool = False
     """Whether that key is a temporary one: it manages no keys, and makes no others."""
+    external: bool = False
+    """Of an external Keystone: manages nothing here, and `roles` are what it may do."""
+    roles: tuple[str, ...] = ()
+    """Names of policies an external Keystone gave it in the project."""
     narrowed: str = ""
     """A policy that has to allow every action too, JSON; such a principal is never `owner`. Empty: none."""
 

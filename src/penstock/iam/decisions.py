@@ -48,6 +48,8 @@ class Decisions:
         if principal.narrowed:
             # Not kept: whoever makes temporary keys can narrow each in another way.
             return self._decide_narrowed(principal, project_id, action, enterprise_project, resource)
+        if principal.external:
+            return self._decide_external(principal, project_id, action, resource)
         key = (principal.assumed or principal.user_id, project_id, action, enterprise_project, resource)
         decision = self._kept.get(key)
         if decision is None:
@@ -89,6 +91,22 @@ class Decisions:
         if user is not None and self._store.domains[user.domain_id].owner_id == user.user_id:
             return True
         return self._decide(principal, project_id, action, enterprise_project, resource)
+
+    def _decide_external(
+        self, principal: Principal, project_id: str | None, action: str, resource: str
+    ) -> bool:
+        """Roles of an external Keystone are system-defined policies of these names, or custom ones of the operator's account; they
+        count in the token's project, and nowhere else."""
+        if project_id is None or project_id != principal.project_id:
+            return False
+        operator = next((one.domain_id for one in self._store.domains.values() if one.operator), "")
+        named = {one.name: one.policy_id for one in self._store.policies_of(operator) if one.kind == "XA"}
+        found = [
+            roles.BY_NAME[name].policy if name in roles.BY_NAME else self.policy(named[name])
+            for name in principal.roles
+            if name in roles.BY_NAME or name in named
+        ]
+        return bool(decide(found, action, self._attributes(principal, project_id), resource))
 
     def _decide(
         self,

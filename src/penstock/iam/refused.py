@@ -4,7 +4,10 @@ authenticator.py and identity.py turn it into what a client is told.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from penstock.errors import ApiError
+from penstock.iam.base import Principal
 
 
 class Refused(Exception):
@@ -15,6 +18,15 @@ class Refused(Exception):
         self.reason = reason
         self.counts = counts
         super().__init__(reason)
+
+
+class Foreign(Exception):
+    """The token may be one of an external Keystone. Whoever catches it awaits `ask`, which says who it stands for or raises what
+    authentication does."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Principal]]) -> None:
+        super().__init__()
+        self.ask = ask
 
 
 class Failed(ApiError):

@@ -18,7 +18,7 @@ from penstock.iam.refused import Refused
 
 TOKEN_BYTES = 1024
 
-_PREFIX = b"pst1."
+PREFIX = b"pst1."
 _MAC_TEXT = 43
 
 
@@ -51,20 +51,20 @@ class Tokens:
 
     def write(self, claims: Claims) -> str:
         """The token's text, safe in a header."""
-        text = _PREFIX + _encode(msgspec.msgpack.encode(claims))
+        text = PREFIX + _encode(msgspec.msgpack.encode(claims))
         return (text + b"." + self._mac(text)).decode()
 
     def read(self, token: bytes, *, now_ms: int, skew_seconds: int) -> Claims:
         """What a token says. Raises Refused when it is not of this server, has expired, or was issued later than
         `skew_seconds` from now (a clock went back: fail closed)."""
         text, _, mac = token.rpartition(b".")
-        if not token.startswith(_PREFIX) or len(token) > TOKEN_BYTES or len(mac) != _MAC_TEXT:
+        if not token.startswith(PREFIX) or len(token) > TOKEN_BYTES or len(mac) != _MAC_TEXT:
             raise Refused("X-Auth-Token is not a token of this server")
         # Compared as text: no second spelling of the same bytes passes.
         if not hmac.compare_digest(mac, self._mac(text)):
             raise Refused("X-Auth-Token is not a token of this server")
         try:
-            claims = msgspec.msgpack.decode(_decode(text[len(_PREFIX) :]), type=Claims)
+            claims = msgspec.msgpack.decode(_decode(text[len(PREFIX) :]), type=Claims)
         except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
             raise Refused("X-Auth-Token is of another release") from error
         check_time(claims, now_ms=now_ms, skew_seconds=skew_seconds)

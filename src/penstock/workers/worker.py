@@ -25,6 +25,7 @@ from penstock.http.protocol import Shared
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.base import SentRequest
 from penstock.iam.identity import Identity
+from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
 from penstock.memory import settle_allocator
@@ -86,6 +87,8 @@ class Worker:
         self.identity = identity
         if self.identity_stale:
             await identity.refresh()
+        external = settings.external
+        keystone = Keystone(external, identity.store, clock) if external.keystone else None
         partitions = RemotePartitions(self.core)
         access = Access(identity, self.directory)
         records = Records(
@@ -100,7 +103,7 @@ class Worker:
             # Only the core touches the log: what needs it is forwarded.
             log=cast(RecordLog, None),
             identity=identity,
-            authenticator=make_authenticator(identity),
+            authenticator=make_authenticator(identity, keystone),
             directory=self.directory,
             records=records,
             access=access,
