@@ -1,5 +1,5 @@
 """Tokens of an external Keystone over the wire, against a small one: whose they are, what their roles allow, what is kept, and what
-happens when it cannot be asked."""
+happens when it cannot be asked. `python -m tests.services.keystone` does it with a real one."""
 
 from __future__ import annotations
 
