@@ -27,7 +27,7 @@ run: setup ## Start the server on 127.0.0.1:20004 with its data in ./data
 	@PENSTOCK_HINTS=1 exec $(BIN)/penstock serve --data $(DATA) --listen $(LISTEN) $(ARGS)
 
 test: check ## Check style, types and import directions, then run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup-dev ## Style, types and import directions only
 	$(BIN)/ruff check
@@ -51,7 +51,7 @@ bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Stream
 	@$(BIN)/python -m bench $(ARGS)
 
 compatibility: setup-dev ## Run the tests and make docs/compatibility.md from what clients did in them
-	@record=$$(mktemp -d) && PENSTOCK_TEST_RECORD=$$record $(BIN)/python -m pytest -q tests/contract tests/integration $(ARGS); \
+	@record=$$(mktemp -d) && PENSTOCK_TEST_RECORD=$$record $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS); \
 	$(BIN)/python -m tests.compatibility write $$record
 
 errors: setup-dev ## Make docs/errors.md from the table of error codes

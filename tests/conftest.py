@@ -19,8 +19,7 @@ from tests.support.server import Server
 REQUIRED = os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1"
 _not_run: dict[str, str] = {}
 """Test or module -> why it did not run."""
-_failed: list[str] = []
-"""Those of them that had to run."""
+_REFUSED = "did not run, and PENSTOCK_REQUIRE_SERVICES=1: "
 
 StartServer = Callable[..., Server]
 
@@ -68,44 +67,56 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _not_run[item.nodeid] = reason.removeprefix("Skipped: ")
-        if REQUIRED and item.get_closest_marker("services"):
-            report.outcome = "failed"
-            _failed.append(item.nodeid)
-            report.longrepr = f"did not run, and PENSTOCK_REQUIRE_SERVICES=1: {_not_run[item.nodeid]}"
+    if REQUIRED and _skipped(report) and item.get_closest_marker("services"):
+        report.longrepr = _REFUSED + _reason(report)
+        report.outcome = "failed"
     if report.failed and call.excinfo is not None:
         for running in _servers(item):
             report.sections.append((f"end of standard error of {running!r}", running.log_tail()))
     return report
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In the process that prints: where several run the tests, it hears of all of them."""
+    if _skipped(report):
+        _not_run[report.nodeid] = _reason(report)
+    elif report.failed and str(report.longrepr).startswith(_REFUSED):
+        _not_run[report.nodeid] = str(report.longrepr).removeprefix(_REFUSED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """A whole module that was skipped: nobody knows what is in it, so it counts as a test that did not run."""
+    report = yield
     if report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _not_run[report.nodeid] = reason.removeprefix("Skipped: ")
+        _not_run[report.nodeid] = _reason(report)
         if REQUIRED:
-            _failed.append(report.nodeid)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if REQUIRED and _failed and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            report.longrepr = _REFUSED + _reason(report)
+            report.outcome = "failed"
+    return report
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """After everything else has been printed, so that these are the last lines."""
-    if not _not_run:
+    if not _not_run or "PYTEST_XDIST_WORKER" in os.environ:
         return
     print(f"\nDid not run ({len(_not_run)}):")
     for name, reason in _not_run.items():
         print(f"  {name}\n      {reason}")
-    if _failed:
+    if REQUIRED:
         print("PENSTOCK_REQUIRE_SERVICES=1: not running is failing.")
+
+
+def _skipped(report: pytest.TestReport) -> bool:
+    return report.skipped and not hasattr(report, "wasxfail")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    longrepr = report.longrepr
+    return (longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)).removeprefix("Skipped: ")
 
 
 def _servers(item: pytest.Item) -> list[Server]:

@@ -45,9 +45,9 @@ class Seen(NamedTuple):
 
 
 def directory() -> Path | None:
-    """Where this run records; None when it does not."""
+    """Where this process of the run records; None when it does not."""
     name = os.environ.get(VARIABLE)
-    return Path(name) if name else None
+    return Path(name) / os.environ.get("PYTEST_XDIST_WORKER", "main") if name else None
 
 
 def environment() -> dict[str, str]:
@@ -55,6 +55,7 @@ def environment() -> dict[str, str]:
     where = directory()
     if where is None:
         return {}
+    where.mkdir(parents=True, exist_ok=True)
     file = where / f"{secrets.token_hex(8)}.access"
     return {"PENSTOCK_ACCESS_LOG": str(file), "PENSTOCK_ACCESS_LOG_FIELDS": "on"}
 
@@ -75,7 +76,12 @@ def client_of(agent: str) -> str:
 
 
 def read(where: Path) -> Iterator[Seen]:
-    """The requests of a run that had a route."""
+    """The requests of a run that had a route. Each process of the run has a directory of its own in `where`."""
+    for process in sorted(path.parent for path in where.glob("*/tests")):
+        yield from _read_process(process)
+
+
+def _read_process(where: Path) -> Iterator[Seen]:
     tests = [json.loads(line) for line in (where / "tests").read_text().splitlines()]
     starts = [start for start, _ in tests]
     for file in sorted(where.glob("*.access")):

@@ -68,7 +68,7 @@ async def commit_checkpoint(
         context, principal, project_id, request.stream_name, request.stream_id, "dis:checkpoints:commit"
     )
     app = find_app(context, project_id, request.app_name)
-    number = _partition(stream, request.partition_id)
+    number = _partition(stream, project_id, request.partition_id)
     if stream.status is StreamStatus.TERMINATING:
         raise ApiError("DIS.4205")
     _check_group(context, project_id, app, request)
@@ -113,7 +113,7 @@ async def show_checkpoint(
     kind = rules.checkpoint_type(checkpoint_type)
     stream = _stream(context, principal, project_id, stream_name, stream_id, "dis:checkpoints:get")
     app = find_app(context, project_id, app_name)
-    number = _partition(stream, partition_id)
+    number = _partition(stream, project_id, partition_id)
     found = None
     if stream.stream_id in context.apps.streams_of(app):
         found = await context.catalog.find(
@@ -150,7 +150,7 @@ async def delete_checkpoints(
     stream = _stream(context, principal, project_id, stream_name, stream_id, "dis:checkpoints:delete")
     app = find_app(context, project_id, app_name)
     if partition_id:
-        where["partition_number"] = _partition(stream, partition_id, readable=False)
+        where["partition_number"] = _partition(stream, project_id, partition_id, readable=False)
     await asyncio.shield(to_the_end(_delete(context, app, stream, where)))
 
 
@@ -180,10 +180,11 @@ def _stream(
     return context.access.find_stream(principal, project_id, name, stream_id, Right.GET, action)
 
 
-def _partition(stream: Stream, text: str, *, readable: bool = True) -> int:
+def _partition(stream: Stream, project_id: str, text: str, *, readable: bool = True) -> int:
     """Its number. DIS.4201 for what is no id, DIS.4302 for one the stream never had, DIS.4319 once it cannot be read any more."""
     number = validation.partition_number(text)
-    where = f"[{stream.name}][{stream.project_id}][{partition_name(number)}]"
+    # The caller's project: a stream of another account does not tell which that account's is.
+    where = f"[{stream.name}][{project_id}][{partition_name(number)}]"
     if number >= len(stream.partitions):
         raise ApiError("DIS.4302", where)
     if readable and stream.partitions[number].status is PartitionStatus.EXPIRED:
