@@ -55,7 +55,7 @@ def test_there_is_something_to_look_at() -> None:
 
 
 def test_no_source_file_is_too_long() -> None:
-    exempt = {"LICENSE", *(f"requirements/{lock}" for lock in LOCKS)}
+    exempt = {"LICENSE", "docs/compatibility.md", *(f"requirements/{lock}" for lock in LOCKS)}
     kinds = {".py", ".sh", ".md", ".toml", ".go", ".java", ".lua", ".js", ".html", ""}
     long = {
         name(path): count

@@ -274,10 +274,16 @@ class CreateTransferTaskRequest(Struct, frozen=True, kw_only=True):
     cloudtable_destination_descriptor: CloudtableDestinationDescriptor | Absent | None = None
 
 
-class UpdateTransferTaskRequest(CreateTransferTaskRequest, frozen=True, kw_only=True):
+class UpdateTransferTaskRequest(Struct, frozen=True, kw_only=True):
     """Body of PUT …/transfer-tasks (chapter 6 names the operation, no edition describes it): fields of the descriptor that
-    are left out keep their values. Without a descriptor nothing changes."""
+    are left out keep their values, so none is mandatory here. Without a descriptor nothing changes."""
 
+    destination_type: str | None = None
+    obs_destination_descriptor: dict[str, Any] | Absent | None = None
+    dws_destination_descriptor: dict[str, Any] | Absent | None = None
+    mrs_destination_descriptor: dict[str, Any] | Absent | None = None
+    dli_destination_descriptor: dict[str, Any] | Absent | None = None
+    cloudtable_destination_descriptor: dict[str, Any] | Absent | None = None
     task_id: Annotated[str | None, _text("The task; or its name, here or in the descriptor.")] = None
     task_name: str | None = None
 
