@@ -97,7 +97,8 @@ def _read_process(where: Path) -> Iterator[Seen]:
                 continue
             yield Seen(
                 tests[index][1],
-                client_of(entry["agent"]),
+                # Raw tests imitate clients, down to what they call themselves.
+                "raw" if "/test_wire_" in tests[index][1] else client_of(entry["agent"]),
                 entry["method"],
                 entry["route"],
                 entry["status"],
