@@ -5,6 +5,7 @@ One coroutine, `respond`, does it for both ways in: the protocol class of `http.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -40,6 +41,8 @@ HOT: tuple[tuple[str, str, HotOperation], ...] = (
 )
 
 _HOT_PATHS: dict[HotOperation | None, str] = {operation: path for _, path, operation in HOT}
+_READS = 6
+"""Replies of records made at a time."""
 _DECLARED_SIZE = {"lz4": b"x-dis-lz4-content-length", "zstd": b"x-dis-zstd-content-length"}
 _QUOTA_ERRORS = frozenset({"DIS.4308", "DIS.4329", "DIS.4339", "DIS.4357"})
 _log = structlog.get_logger("penstock.http")
@@ -69,6 +72,9 @@ class Application:
         self._access_log = (
             AccessLog(settings.access_log, fields=settings.access_log_fields) if settings.access_log else None
         )
+        self.room: Callable[[], Awaitable[None]] | None = None
+        """Returns when there is room for a large reply; set by who sends replies."""
+        self._reads = asyncio.Semaphore(_READS)
         self._request_prefix = secrets.token_hex(8)
         self._request_number = itertools.count(1)
 
@@ -169,6 +175,12 @@ class Application:
             body=self._inflate(sent),
             content_type=header(sent, b"content-type").lower(),
         )
+        if operation is records.get_records:
+            # Each may be megabytes. Who asks is known by now: nobody waits here for another's identity.
+            async with self._reads:
+                if self.room is not None:
+                    await self.room()
+                return await operation(context, exchange)
         return await operation(context, exchange)
 
     async def _control(self, sent: SentRequest, match: Match[Any], route: Route, scheme: str) -> Response:

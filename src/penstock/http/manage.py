@@ -6,7 +6,7 @@ healthz: the process answers. readyz: it can be written to. metrics: Prometheus 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -91,6 +91,8 @@ class ManageApplication:
 
     def __init__(self, context: Context, controls: Controls | None = None) -> None:
         self.context = context
+        self.room: Callable[[], Awaitable[None]] | None = None
+        """As in `Application`; pages here are small."""
         self._controls = controls
         self._registry = CollectorRegistry()
         self._registry.register(_Totals(context))

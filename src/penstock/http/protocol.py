@@ -34,7 +34,6 @@ _STALLED_WRITE_SECONDS = 60.0
 _UNREAD_SECONDS = 1.0
 """A client that takes nothing for so long may be cut off when others need the room its reply takes."""
 _ROOM_SECONDS = 0.1
-_READS = 6
 _PIECES = 64
 """A reply in more pieces is copied together: a system call for many small ones costs more than the copy."""
 
@@ -51,7 +50,6 @@ class Shared:
         self.limits = app.context.limits
         self.in_flight = 0
         self.draining = False
-        self.reads = asyncio.Semaphore(_READS)
         self.unread: dict[Protocol, _Unread] = {}
         """Connections whose client has not taken its reply yet, the oldest first."""
         self.state = ServerState()
@@ -63,6 +61,7 @@ class Shared:
         self._loop = loop
         self._date_at = 0
         self._date = b""
+        app.room = self.room
 
     def date(self) -> bytes:
         """The Date header's line, made once a second."""
@@ -314,22 +313,9 @@ class Protocol(HttpToolsProtocol):
             del chunks
             sent = SentRequest(cycle.method, cycle.path, cycle.query, cycle.headers, body, self._peer)
             del body  # whoever reads it may let go of it
-            if cycle.method == "GET":
-                await self._answer_read(cycle, sent)
-                return
+            if cycle.method == "GET" and self._shared.unread:
+                await self._shared.room()
             response = await self._shared.app.respond(sent, self.scheme or "http")
-        self._reply(cycle, response)
-
-    async def _answer_read(self, cycle: _Cycle, sent: SentRequest) -> None:
-        """Replies to reads may be megabytes each: a few are made at a time, and when there is room for them."""
-        shared = self._shared
-        async with shared.reads:
-            if shared.unread:
-                await shared.room()
-            if not cycle.disconnected:
-                self._reply(cycle, await shared.app.respond(sent, self.scheme or "http"))
-
-    def _reply(self, cycle: _Cycle, response: Response) -> None:
         self._release(cycle)
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():

@@ -29,6 +29,7 @@ class _App:
     def __init__(self) -> None:
         self.context = SimpleNamespace(limits=Limits())
         self.asked: list[bytes] = []
+        self.room: object = None
 
     def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
         return 32
