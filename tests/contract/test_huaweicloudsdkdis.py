@@ -28,20 +28,11 @@ from huaweicloudsdkdis.v2 import (
     SysTag,
     Tag,
 )
+from tests.support.python_sdks import client_of
 from tests.support.server import Server
 
 Client = Any
 AVRO = json.dumps({"type": "record", "name": "R", "fields": [{"name": "key1", "type": "string"}]})
-
-
-def client_of(server: Server, *, ak: str = "", sk: str = "", project_id: str = "") -> Client:
-    keys = BasicCredentials(ak or server.ak, sk or server.sk, project_id or server.project_id)
-    return DisClient.new_builder().with_credentials(keys).with_endpoint(server.endpoint).build()
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Client:
-    return client_of(server)
 
 
 def create(client: Client, name: str, partitions: int = 1, **fields: object) -> None:

@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 import base64
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
-import openstack
 import pytest
 from openstack import exceptions
-from otcextensions import sdk
+from tests.support.python_sdks import connect
 from tests.support.server import Server
-
-Connection = Any
-
-
-def connect(server: Server, *, password: str = "") -> Connection:
-    connection = openstack.connection.Connection(
-        auth={
-            "auth_url": f"{server.endpoint}/v3",
-            "username": server.user,
-            "password": password or server.password,
-            "project_name": server.project,
-            "user_domain_name": server.account,
-            "project_domain_name": server.account,
-        },
-        region_name="local",
-    )
-    sdk.register_otc_extensions(connection)
-    return connection
-
-
-@pytest.fixture(scope="module")
-def dis(server: Server) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        connection = connect(server)
-        yield connection.dis
-        connection.close()
 
 
 def read(dis: Any, cursor: str) -> list[bytes]:

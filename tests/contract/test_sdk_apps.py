@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import openstack
 import pytest
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdis.v2 import (
     CommitCheckpointReq,
@@ -19,16 +16,13 @@ from huaweicloudsdkdis.v2 import (
     CreateAppRequest,
     DeleteAppRequest,
     DeleteCheckpointRequest,
-    DisClient,
     ListAppRequest,
     ShowAppRequest,
     ShowCheckpointRequest,
     ShowConsumerStateRequest,
 )
 from openstack import exceptions
-from otcextensions import sdk as otc
-from tests.contract.test_python_sdk_dis import Failed, OldSdk
-from tests.support.server import Server
+from tests.support.python_sdks import Failed, OldSdk
 from tests.support.wire import Wire, done
 
 Make = Callable[..., str]
@@ -48,39 +42,6 @@ def app(wire: Wire, name: str) -> Iterator[str]:
     """A name that no app has yet; the app goes away after the test."""
     yield f"{name}-app"
     wire.call("DELETE", f"/apps/{name}-app")
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Any:
-    keys = BasicCredentials(server.ak, server.sk, server.project_id)
-    return DisClient.new_builder().with_credentials(keys).with_endpoint(server.endpoint).build()
-
-
-@pytest.fixture(scope="module", params=["json", "protobuf"])
-def sdk(request: pytest.FixtureRequest, server: Server) -> Iterator[OldSdk]:
-    client = OldSdk(server, request.param)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def dis(server: Server) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        connection = openstack.connection.Connection(
-            auth={
-                "auth_url": f"{server.endpoint}/v3",
-                "username": server.user,
-                "password": server.password,
-                "project_name": server.project,
-                "user_domain_name": server.account,
-                "project_domain_name": server.account,
-            },
-            region_name="local",
-        )
-        otc.register_otc_extensions(connection)
-        yield connection.dis
-        connection.close()
 
 
 class TestHuaweicloudsdkdis:

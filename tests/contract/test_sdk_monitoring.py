@@ -4,16 +4,13 @@ of the .NET and Go clients as they send them (clients.md 1.7)."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdis.v2 import ShowPartitionMetricsRequest, ShowStreamMetricsRequest
-from tests.contract.test_huaweicloudsdkdis import client_of
-from tests.contract.test_python_sdk_dis import Failed, OldSdk
 from tests.support.metrics import PARTITION_LABELS, STREAM_LABELS, points_of
-from tests.support.server import Server
+from tests.support.python_sdks import Failed, OldSdk
 from tests.support.wire import Wire, done, ok
 
 P0 = "shardId-0000000000"
@@ -31,18 +28,6 @@ def stream(wire: Wire) -> str:
 def span() -> tuple[int, int]:
     now = int(time.time())
     return now - 600, now
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Any:
-    return client_of(server)
-
-
-@pytest.fixture(scope="module", params=["json", "protobuf"])
-def sdk(request: pytest.FixtureRequest, server: Server) -> Iterator[OldSdk]:
-    client = OldSdk(server, request.param)
-    yield client
-    client.close()
 
 
 class TestSdk:

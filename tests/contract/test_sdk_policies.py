@@ -22,8 +22,8 @@ from huaweicloudsdkdis.v2 import (
     ShowStreamRequest,
 )
 from otcextensions import sdk as otc
-from tests.contract.test_python_sdk_dis import Failed, OldSdk, raw
 from tests.support.accounts import PASSWORD, Login, add_users
+from tests.support.python_sdks import Failed, OldSdk, raw
 from tests.support.server import Server
 from tests.support.wire import Wire, b64, done, ok
 

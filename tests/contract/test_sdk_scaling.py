@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import base64
 import json
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import openstack
 import pytest
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdis.v2 import (
-    DisClient,
     ShowStreamRequest,
     UpdatePartitionCountReq,
     UpdatePartitionCountRequest,
@@ -22,61 +18,26 @@ from huaweicloudsdkdis.v2 import (
     UpdateStreamRequest,
 )
 from openstack import exceptions
-from otcextensions import sdk
-from tests.contract.test_python_sdk_dis import Failed, OldSdk
-from tests.support.server import Server
+from tests.support.python_sdks import Failed, OldSdk
 from tests.support.wire import Wire, done, ok, refused
 
 AVRO = json.dumps({"type": "record", "name": "R", "fields": [{"name": "key1", "type": "string"}]})
 Make = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def py3(server: Server) -> Any:
-    keys = BasicCredentials(server.ak, server.sk, server.project_id)
-    return DisClient.new_builder().with_credentials(keys).with_endpoint(server.endpoint).build()
-
-
-@pytest.fixture(scope="module", params=["json", "protobuf"])
-def old(request: pytest.FixtureRequest, server: Server) -> Iterator[OldSdk]:
-    client = OldSdk(server, request.param)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def dis(server: Server) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        connection: Any = openstack.connection.Connection(
-            auth={
-                "auth_url": f"{server.endpoint}/v3",
-                "username": server.user,
-                "password": server.password,
-                "project_name": server.project,
-                "user_domain_name": server.account,
-                "project_domain_name": server.account,
-            },
-            region_name="local",
-        )
-        sdk.register_otc_extensions(connection)
-        yield connection.dis
-        connection.close()
-
-
 class TestHuaweicloudsdkdis:
-    """py3."""
+    """client."""
 
     @staticmethod
     def scale(client: Any, name: str, target: int) -> Any:
         body = UpdatePartitionCountReq(stream_name=name, target_partition_count=target)
         return client.update_partition_count(UpdatePartitionCountRequest(stream_name=name, body=body))
 
-    def test_change_partitions_and_describe(self, py3: Any, make: Make) -> None:
+    def test_change_partitions_and_describe(self, client: Any, make: Make) -> None:
         name = make(partitions=2)
-        assert self.scale(py3, name, 4).status_code == 200
-        self.scale(py3, name, 1)
-        shown = py3.show_stream(ShowStreamRequest(stream_name=name))
+        assert self.scale(client, name, 4).status_code == 200
+        self.scale(client, name, 1)
+        shown = client.show_stream(ShowStreamRequest(stream_name=name))
         assert (shown.writable_partition_count, shown.readable_partition_count) == (1, 4)
         assert [p.status for p in shown.partitions] == ["ACTIVE", "DELETED", "DELETED", "DELETED"]
         assert shown.partitions[1].hash_range == "[-1 : -1]"
@@ -88,7 +49,7 @@ class TestHuaweicloudsdkdis:
         assert (second.src_partition_count, second.target_partition_count) == (4, 1)
         assert second.create_timestamp >= first.create_timestamp > 1_600_000_000_000
 
-    def test_update(self, py3: Any, make: Make) -> None:
+    def test_update(self, client: Any, make: Make) -> None:
         name = make(partitions=2)
         body = UpdateStreamReq(
             stream_name=name,
@@ -99,59 +60,59 @@ class TestHuaweicloudsdkdis:
             auto_scale_min_partition_count=2,
             auto_scale_max_partition_count=6,
         )
-        assert py3.update_stream(UpdateStreamRequest(stream_name=name, body=body)).status_code == 204
-        shown = py3.show_stream(ShowStreamRequest(stream_name=name))
+        assert client.update_stream(UpdateStreamRequest(stream_name=name, body=body)).status_code == 204
+        shown = client.show_stream(ShowStreamRequest(stream_name=name))
         assert (shown.retention_period, shown.data_type, shown.data_schema) == (48, "JSON", AVRO)
         assert shown.auto_scale_enabled is True
         assert (shown.auto_scale_min_partition_count, shown.auto_scale_max_partition_count) == (2, 6)
 
-    def test_refusals(self, py3: Any, make: Make) -> None:
+    def test_refusals(self, client: Any, make: Make) -> None:
         name = make(partitions=2)
         for target, code in ((51, "DIS.4308"), (0, "DIS.4200")):
             with pytest.raises(ClientRequestException) as caught:
-                self.scale(py3, name, target)
+                self.scale(client, name, target)
             assert caught.value.error_code == code
-        self.scale(py3, name, 1)
-        self.scale(py3, name, 2)
+        self.scale(client, name, 1)
+        self.scale(client, name, 2)
         with pytest.raises(ClientRequestException) as caught:
-            self.scale(py3, name, 1)
+            self.scale(client, name, 1)
         assert caught.value.error_code == "DIS.4200"
         assert "allowed again from" in caught.value.error_msg
         with pytest.raises(ClientRequestException) as caught:
             body = UpdateStreamReq(stream_name=name, data_duration=1)
-            py3.update_stream(UpdateStreamRequest(stream_name=name, body=body))
+            client.update_stream(UpdateStreamRequest(stream_name=name, body=body))
         assert caught.value.error_code == "DIS.4200"
 
 
 class TestPythonSdkDis:
     """pyOld."""
 
-    def test_change_partitions_and_describe(self, old: OldSdk, make: Make) -> None:
+    def test_change_partitions_and_describe(self, sdk: OldSdk, make: Make) -> None:
         name = make(partitions=1)
-        status, body = old.call("changepartitionQuantity", name, 3)
+        status, body = sdk.call("changepartitionQuantity", name, 3)
         assert status == 200
         assert body == {"stream_name": name, "current_partition_count": 1, "target_partition_count": 3}
-        old.call("changepartitionQuantity", name, 2)
-        shown = old.body("describeStream", name)
+        sdk.call("changepartitionQuantity", name, 2)
+        shown = sdk.body("describeStream", name)
         assert [part["status"] for part in shown["partitions"]] == ["ACTIVE", "ACTIVE", "DELETED"]
         assert len(shown["update_partition_counts"]) == 2
 
-    def test_records_of_a_deleted_partition(self, old: OldSdk, make: Make) -> None:
+    def test_records_of_a_deleted_partition(self, sdk: OldSdk, make: Make) -> None:
         """It can still be read, and takes nothing."""
         name = make(partitions=2)
-        old.body("putRecords", name, [{"data": "kept", "partition_id": "1"}])
-        old.call("changepartitionQuantity", name, 1)
-        assert old.read(name, "shardId-0000000001") == [b"kept"]
-        answer = old.body("put_records", name, "", [{"data": "late", "partition_id": "1"}])
+        sdk.body("putRecords", name, [{"data": "kept", "partition_id": "1"}])
+        sdk.call("changepartitionQuantity", name, 1)
+        assert sdk.read(name, "shardId-0000000001") == [b"kept"]
+        answer = sdk.body("put_records", name, "", [{"data": "late", "partition_id": "1"}])
         assert answer["failed_record_count"] == 1
         assert answer["records"][0]["error_code"] == "DIS.4319"
 
-    def test_refusals(self, old: OldSdk, make: Make) -> None:
+    def test_refusals(self, sdk: OldSdk, make: Make) -> None:
         name = make(partitions=1)
         with pytest.raises(Failed, match=r"DIS\.4308"):
-            old.call("changepartitionQuantity", name, 51)
+            sdk.call("changepartitionQuantity", name, 51)
         with pytest.raises(Failed, match=r"DIS\.4301"):
-            old.call("changepartitionQuantity", f"{name}-none", 2)
+            sdk.call("changepartitionQuantity", f"{name}-none", 2)
 
 
 class TestOtcextensions:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdis.v2 import (
     BatchCreateTagsReq,
@@ -16,7 +15,6 @@ from huaweicloudsdkdis.v2 import (
     CreateTagReq,
     CreateTagRequest,
     DeleteTagRequest,
-    DisClient,
     ListResourceInstancesReq,
     ListResourcesByTagsRequest,
     ListTagsRequest,
@@ -24,16 +22,9 @@ from huaweicloudsdkdis.v2 import (
     Tag,
     Tags,
 )
-from tests.support.server import Server
 from tests.support.wire import Wire, ok
 
 Make = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Any:
-    keys = BasicCredentials(server.ak, server.sk, server.project_id)
-    return DisClient.new_builder().with_credentials(keys).with_endpoint(server.endpoint).build()
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ protobuf bodies) and `otcextensions`."""
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import openstack
 import pytest
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkdis.v2 import (
     BatchStartTransferTaskReq,
@@ -21,15 +18,13 @@ from huaweicloudsdkdis.v2 import (
     CreateObsTransferTaskRequest,
     CreateTransferTaskReq,
     DeleteTransferTaskRequest,
-    DisClient,
     ListTransferTasksRequest,
     OBSDestinationDescriptorRequest,
     ProcessingSchema,
     ShowTransferTaskRequest,
 )
 from openstack import exceptions
-from otcextensions import sdk as otc
-from tests.contract.test_python_sdk_dis import Failed, OldSdk
+from tests.support.python_sdks import Failed, OldSdk
 from tests.support.server import Server
 from tests.support.tasks import CLOUDTABLE_ID, DWS_ID, SAMPLES, body_of, create, name_of, server_with
 from tests.support.wire import Wire, done
@@ -47,39 +42,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def stream(make: Make) -> str:
     return make(data_type="JSON")
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Any:
-    keys = BasicCredentials(server.ak, server.sk, server.project_id)
-    return DisClient.new_builder().with_credentials(keys).with_endpoint(server.endpoint).build()
-
-
-@pytest.fixture(scope="module", params=["json", "protobuf"])
-def old(request: pytest.FixtureRequest, server: Server) -> Iterator[OldSdk]:
-    sdk = OldSdk(server, request.param)
-    yield sdk
-    sdk.close()
-
-
-@pytest.fixture(scope="module")
-def dis(server: Server) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        connection = openstack.connection.Connection(
-            auth={
-                "auth_url": f"{server.endpoint}/v3",
-                "username": server.user,
-                "password": server.password,
-                "project_name": server.project,
-                "user_domain_name": server.account,
-                "project_domain_name": server.account,
-            },
-            region_name="local",
-        )
-        otc.register_otc_extensions(connection)
-        yield connection.dis
-        connection.close()
 
 
 class TestHuaweicloudsdkdis:
@@ -200,19 +162,19 @@ class TestOldSdk:
 
     COMMON = {"agency_name": "dis_admin_agency", "deliver_time_interval": 60, "obs_bucket_path": "obsbucket"}  # noqa: RUF012
 
-    def test_a_tasks_life(self, old: OldSdk, stream: str) -> None:
-        status, _ = old.call("add_dump_task", stream, "t1", "OBS", self.COMMON | {"file_prefix": "a"})
+    def test_a_tasks_life(self, sdk: OldSdk, stream: str) -> None:
+        status, _ = sdk.call("add_dump_task", stream, "t1", "OBS", self.COMMON | {"file_prefix": "a"})
         assert status == 201
-        shown = old.body("describe_dump_task", stream, "t1")
+        shown = sdk.body("describe_dump_task", stream, "t1")
         assert (shown["stream_name"], shown["task_name"], shown["state"]) == (stream, "t1", "RUNNING")
         assert [partition["partitionId"] for partition in shown["partitions"]] == [P0]
         assert shown["obs_destination_description"]["file_prefix"] == "a"
-        listed = old.body("list_dump_task", stream)
+        listed = sdk.body("list_dump_task", stream)
         assert (listed["total_number"], listed["tasks"][0]["task_name"]) == (1, "t1")
-        assert old.call("delete_dump_task", stream, "t1")[0] == 204
-        assert old.body("list_dump_task", stream)["tasks"] == []
+        assert sdk.call("delete_dump_task", stream, "t1")[0] == 204
+        assert sdk.body("list_dump_task", stream)["tasks"] == []
 
-    def test_every_kind(self, old: OldSdk, stream: str) -> None:
+    def test_every_kind(self, sdk: OldSdk, stream: str) -> None:
         cluster = {"cloudtable_cluster_name": "cloudtablecluster", "cloudtable_cluster_id": CLOUDTABLE_ID}
         hbase = body_of("HBASE")["cloudtable_destination_descriptor"]
         points = body_of("OPENTSDB")["cloudtable_destination_descriptor"]["opentsdb_schema"][0]
@@ -227,11 +189,11 @@ class TestOldSdk:
             ),
             ("CloudTable_OpenTSDB", {**self.COMMON, **cluster} | points),
         ):
-            assert old.call("add_dump_task", stream, kind, kind, fields)[0] == 201, kind
-            shown = old.body("describe_dump_task", stream, kind)
+            assert sdk.call("add_dump_task", stream, kind, kind, fields)[0] == 201, kind
+            shown = sdk.body("describe_dump_task", stream, kind)
             assert shown["destination_type"] == kind.partition("_")[0].upper()
 
-    def test_refusals(self, old: OldSdk, stream: str) -> None:
+    def test_refusals(self, sdk: OldSdk, stream: str) -> None:
         for code, *args in (
             ("DIS.4354", "describe_dump_task", stream, "none"),
             ("DIS.4354", "delete_dump_task", stream, "none"),
@@ -242,7 +204,7 @@ class TestOldSdk:
              body_of("DWS", dws_cluster_name=DWS_ID)["dws_destination_descriptor"]),
         ):  # fmt: skip
             with pytest.raises(Failed, match=code):
-                old.call(*args)
+                sdk.call(*args)
 
 
 class TestOtcextensions:

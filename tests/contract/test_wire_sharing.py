@@ -3,7 +3,6 @@ ends. The policies themselves are in test_wire_policies.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -22,7 +21,6 @@ from tests.support.sharing import (
     is_not_there,
     names,
     policy,
-    populate,
     put,
     remove,
 )
@@ -31,36 +29,8 @@ from tests.support.wirecodec import PbRecord, put_request
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Others]]:
-    directory = tmp_path_factory.mktemp("accounts")
-    config = directory / "penstock.toml"
-    config.write_text("[limits]\ncontrol_requests_per_second = 1000000\npolicies_per_stream = 10\n")
-    with Server(directory / "data", "--config", str(config)) as server:
-        yield server, populate(server)
-
-
-@pytest.fixture(scope="module")
 def server(others: tuple[Server, Others]) -> Server:
     return others[0]
-
-
-@pytest.fixture(scope="module")
-def users(others: tuple[Server, Others]) -> Others:
-    return others[1]
-
-
-@pytest.fixture(scope="module")
-def wires(server: Server, users: Others) -> Iterator[dict[str, Wire]]:
-    """A client for each of them, by name."""
-    made = {name: login.wire(server) for name, login in users._asdict().items()}
-    yield made
-    for one in made.values():
-        one.close()
-
-
-@pytest.fixture
-def partner(wires: dict[str, Wire]) -> Wire:
-    return wires["partner"]
 
 
 @pytest.fixture
