@@ -3,36 +3,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.options import (
-    DEFAULT_ENDPOINT,
-    HELP,
-    AsJson,
-    CaCert,
-    CredentialsFile,
-    Endpoint,
-    Insecure,
-    StreamName,
-    connect,
-)
+from penstock.cli.options import AsJson, StreamName, command, make_app
 
-consumer_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
-checkpoint_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
+if TYPE_CHECKING:
+    from penstock.cli.client import Client
+
+consumer_app = make_app()
+checkpoint_app = make_app()
 
 _AppName = Annotated[str, typer.Argument(metavar="APP", help="Name of the app.", show_default=False)]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@consumer_app.command("create")
+@command(consumer_app, "create")
 def app_create(
+    client: Client,
     name: _AppName,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Create an app.
 
@@ -44,20 +34,16 @@ def app_create(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.create(client, name)
+    apps.create(client, name)
 
 
-@consumer_app.command("list")
+@command(consumer_app, "list")
 def app_list(
+    client: Client,
     stream: Annotated[
         str, typer.Option("--stream", metavar="STREAM", help="Only apps with checkpoints of this stream.")
     ] = "",
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """List the apps of the project.
 
@@ -68,18 +54,14 @@ def app_list(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.list_all(client, stream=stream, as_json=as_json)
+    apps.list_all(client, stream=stream, as_json=as_json)
 
 
-@consumer_app.command("show")
+@command(consumer_app, "show")
 def app_show(
+    client: Client,
     name: _AppName,
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Show an app and how far it has read.
 
@@ -92,18 +74,14 @@ def app_show(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.show(client, name, as_json=as_json)
+    apps.show(client, name, as_json=as_json)
 
 
-@consumer_app.command("delete")
+@command(consumer_app, "delete")
 def app_delete(
+    client: Client,
     name: _AppName,
     yes: _Yes = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Delete an app and its checkpoints, for good.
 
@@ -114,19 +92,15 @@ def app_delete(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.delete(client, name, yes=yes)
+    apps.delete(client, name, yes=yes)
 
 
-@checkpoint_app.command("show")
+@command(checkpoint_app, "show")
 def checkpoint_show(
+    client: Client,
     app: _AppName,
     stream: StreamName,
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Show how far an app has read a stream.
 
@@ -139,12 +113,12 @@ def checkpoint_show(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.show_checkpoints(client, app, stream, as_json=as_json)
+    apps.show_checkpoints(client, app, stream, as_json=as_json)
 
 
-@checkpoint_app.command("commit")
+@command(checkpoint_app, "commit")
 def checkpoint_commit(
+    client: Client,
     app: _AppName,
     stream: StreamName,
     sequence: Annotated[
@@ -156,10 +130,6 @@ def checkpoint_commit(
     metadata: Annotated[
         str, typer.Option("--metadata", metavar="TEXT", help="Kept beside it, up to 1,000 characters.")
     ] = "",
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Set a checkpoint.
 
@@ -172,21 +142,17 @@ def checkpoint_commit(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.commit(client, app, stream, partition, sequence, metadata)
+    apps.commit(client, app, stream, partition, sequence, metadata)
 
 
-@checkpoint_app.command("delete")
+@command(checkpoint_app, "delete")
 def checkpoint_delete(
+    client: Client,
     app: _AppName,
     stream: StreamName,
     partition: Annotated[
         str, typer.Option("--partition", "-p", metavar="P", help="Only this partition.  [default: all]")
     ] = "",
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Delete the checkpoints of an app on a stream.
 
@@ -197,5 +163,4 @@ def checkpoint_delete(
     """
     from penstock.cli import apps
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        apps.delete_checkpoints(client, app, stream, partition)
+    apps.delete_checkpoints(client, app, stream, partition)

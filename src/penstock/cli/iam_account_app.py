@@ -19,10 +19,8 @@ from penstock.cli.iam_options import (
     PolicyName,
     ProjectName,
     UserName,
-    command,
-    make_app,
 )
-from penstock.cli.options import AsJson
+from penstock.cli.options import AsJson, command, make_app
 
 if TYPE_CHECKING:
     from penstock.cli.client import Client

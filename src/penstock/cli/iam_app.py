@@ -18,10 +18,8 @@ from penstock.cli.iam_options import (
     UserName,
     UserNames,
     argument,
-    command,
-    make_app,
 )
-from penstock.cli.options import AsJson
+from penstock.cli.options import AsJson, command, make_app
 
 if TYPE_CHECKING:
     from penstock.cli.client import Client

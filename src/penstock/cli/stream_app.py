@@ -3,27 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.options import (
-    DEFAULT_ENDPOINT,
-    HELP,
-    AsJson,
-    CaCert,
-    CredentialsFile,
-    Endpoint,
-    Insecure,
-    StreamName,
-    connect,
-)
+from penstock.cli.options import AsJson, StreamName, command, make_app
 
-stream_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
+if TYPE_CHECKING:
+    from penstock.cli.client import Client
+
+stream_app = make_app()
 
 
-@stream_app.command("create")
+@command(stream_app, "create")
 def stream_create(
+    client: Client,
     name: StreamName,
     partitions: Annotated[
         int, typer.Option("--partitions", "-n", metavar="N", help="Number of partitions.")
@@ -45,10 +39,6 @@ def stream_create(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be given again.")
     ] = None,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Create a stream.
 
@@ -59,25 +49,21 @@ def stream_create(
     """
     from penstock.cli import streams
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.create(
-            client,
-            name,
-            partitions=partitions,
-            kind=stream_type,
-            retention=retention,
-            data_type=data_type,
-            tags=tag or [],
-        )
+    streams.create(
+        client,
+        name,
+        partitions=partitions,
+        kind=stream_type,
+        retention=retention,
+        data_type=data_type,
+        tags=tag or [],
+    )
 
 
-@stream_app.command("list")
+@command(stream_app, "list")
 def stream_list(
+    client: Client,
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """List the streams of the project.
 
@@ -88,18 +74,14 @@ def stream_list(
     """
     from penstock.cli import streams
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.list_all(client, as_json=as_json)
+    streams.list_all(client, as_json=as_json)
 
 
-@stream_app.command("show")
+@command(stream_app, "show")
 def stream_show(
+    client: Client,
     name: StreamName,
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Show a stream and its partitions, with the sequence numbers that can be read.
 
@@ -110,18 +92,14 @@ def stream_show(
     """
     from penstock.cli import streams
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.show(client, name, as_json=as_json)
+    streams.show(client, name, as_json=as_json)
 
 
-@stream_app.command("delete")
+@command(stream_app, "delete")
 def stream_delete(
+    client: Client,
     name: StreamName,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Delete a stream and all its records, for good.
 
@@ -132,20 +110,16 @@ def stream_delete(
     """
     from penstock.cli import streams
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        streams.delete(client, name, yes=yes)
+    streams.delete(client, name, yes=yes)
 
 
-@stream_app.command("scale")
+@command(stream_app, "scale")
 def stream_scale(
+    client: Client,
     name: StreamName,
     partitions: Annotated[
         int, typer.Argument(metavar="N", help="Number of partitions to have.", show_default=False)
     ],
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Change the number of partitions.
 
@@ -159,12 +133,12 @@ def stream_scale(
     """
     from penstock.cli import scaling
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        scaling.scale(client, name, partitions)
+    scaling.scale(client, name, partitions)
 
 
-@stream_app.command("update")
+@command(stream_app, "update")
 def stream_update(
+    client: Client,
     name: StreamName,
     retention: Annotated[int | None, typer.Option("--retention", metavar="HOURS", help="24 to 168.")] = None,
     data_type: Annotated[str | None, typer.Option("--data-type", metavar="BLOB|JSON|CSV")] = None,
@@ -182,10 +156,6 @@ def stream_update(
     most: Annotated[
         int | None, typer.Option("--max", metavar="N", help="Most partitions after a scale-up by itself.")
     ] = None,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Change what a stream is like.
 
@@ -198,26 +168,22 @@ def stream_update(
     """
     from penstock.cli import scaling
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        scaling.update(
-            client,
-            name,
-            data_duration=retention,
-            data_type=data_type.upper() if data_type else None,
-            auto_scale_enabled=auto_scale,
-            auto_scale_min_partition_count=fewest,
-            auto_scale_max_partition_count=most,
-        )
+    scaling.update(
+        client,
+        name,
+        data_duration=retention,
+        data_type=data_type.upper() if data_type else None,
+        auto_scale_enabled=auto_scale,
+        auto_scale_min_partition_count=fewest,
+        auto_scale_max_partition_count=most,
+    )
 
 
-@stream_app.command("scalings")
+@command(stream_app, "scalings")
 def stream_scalings(
+    client: Client,
     name: StreamName,
     as_json: AsJson = False,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """List the changes of the number of partitions, newest first.
 
@@ -228,17 +194,13 @@ def stream_scalings(
     """
     from penstock.cli import scaling
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        scaling.list_all(client, name, as_json=as_json)
+    scaling.list_all(client, name, as_json=as_json)
 
 
-@stream_app.command("freeze")
+@command(stream_app, "freeze")
 def stream_freeze(
+    client: Client,
     name: StreamName,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Take no more records, until it is thawed.
 
@@ -250,17 +212,13 @@ def stream_freeze(
     """
     from penstock.cli import scaling
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        scaling.act(client, name, "freeze")
+    scaling.act(client, name, "freeze")
 
 
-@stream_app.command("thaw")
+@command(stream_app, "thaw")
 def stream_thaw(
+    client: Client,
     name: StreamName,
-    endpoint: Endpoint = DEFAULT_ENDPOINT,
-    credentials: CredentialsFile = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
 ) -> None:
     """Let a frozen stream take records again.
 
@@ -270,5 +228,4 @@ def stream_thaw(
     """
     from penstock.cli import scaling
 
-    with connect(endpoint, credentials, cacert, insecure) as client:
-        scaling.act(client, name, "thaw")
+    scaling.act(client, name, "thaw")
