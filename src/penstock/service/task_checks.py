@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 from penstock.errors import ApiError, invalid
 from penstock.limits import Limits
@@ -73,6 +73,16 @@ def check_data_type(descriptor: model.AnyDescriptor, stream: Stream) -> None:
             "destination_type",
             f"{descriptor.kind} takes {' or '.join(wanted)}, and the stream's data_type is {stream.data_type}",
         )
+
+
+class _Common(TypedDict):
+    """The fields of `model.Descriptor`."""
+
+    task_name: str
+    agency_name: str
+    deliver_time_interval: int
+    consumer_strategy: model.ConsumerStrategy
+    retry_duration: int
 
 
 class _Fields:
@@ -160,16 +170,25 @@ class _Fields:
             limits.deliver_seconds_default,
         )
 
-    def retry(self, value: int | str | None, default: int | None = None) -> int:
+    def common(self, given_: wire.AnyDestinationDescriptor, *, retry_default: int | None = None) -> _Common:
+        """What every destination's descriptor has."""
         limits = self.limits
-        default = limits.retry_seconds_default if default is None else default
-        return self.number("retry_duration", value, 0, limits.retry_seconds_max, default)
-
-    def strategy(self, value: str | None) -> model.ConsumerStrategy:
-        return self.member("consumer_strategy", value, model.ConsumerStrategy, model.ConsumerStrategy.LATEST)
-
-    def agency(self, value: str) -> str:
-        return self.text("agency_name", value, self.limits.agency_name_length)
+        if retry_default is None:
+            retry_default = limits.retry_seconds_default
+        return {
+            "task_name": self.task_name(given_.task_name),
+            "agency_name": self.text("agency_name", given_.agency_name, limits.agency_name_length),
+            "deliver_time_interval": self.interval(given_.deliver_time_interval),
+            "consumer_strategy": self.member(
+                "consumer_strategy",
+                given_.consumer_strategy,
+                model.ConsumerStrategy,
+                model.ConsumerStrategy.LATEST,
+            ),
+            "retry_duration": self.number(
+                "retry_duration", given_.retry_duration, 0, limits.retry_seconds_max, retry_default
+            ),
+        }
 
     def record_delimiter(self, value: str | None) -> str:
         value = _ESCAPED.get(value or "", value)
@@ -191,11 +210,7 @@ def _obs(fields: _Fields, given_: wire.ObsDestinationDescriptor, stream: Stream)
         "deliver_size_interval", given_.deliver_size_interval, 1, fields.limits.deliver_megabytes_max, 0
     )
     return model.ObsDescriptor(
-        task_name=fields.task_name(given_.task_name),
-        agency_name=fields.agency(given_.agency_name),
-        deliver_time_interval=fields.interval(given_.deliver_time_interval),
-        consumer_strategy=fields.strategy(given_.consumer_strategy),
-        retry_duration=fields.retry(given_.retry_duration, 0),
+        **fields.common(given_, retry_default=0),
         obs_bucket_path=fields.text("obs_bucket_path", given_.obs_bucket_path),
         file_prefix=fields.prefix_of("file_prefix", given_.file_prefix),
         partition_format=fields.one_of("partition_format", given_.partition_format, model.PARTITION_FORMATS),
@@ -234,11 +249,7 @@ def _dws(fields: _Fields, given_: wire.DwsDestinationDescriptor) -> model.DwsDes
     if not delimiter:
         raise fields.refuse("dws_delimiter", "missing")
     return model.DwsDescriptor(
-        task_name=fields.task_name(given_.task_name),
-        agency_name=fields.agency(given_.agency_name),
-        deliver_time_interval=fields.interval(given_.deliver_time_interval),
-        consumer_strategy=fields.strategy(given_.consumer_strategy),
-        retry_duration=fields.retry(given_.retry_duration),
+        **fields.common(given_),
         dws_cluster_name=fields.text("dws_cluster_name", given_.dws_cluster_name),
         dws_cluster_id=fields.text("dws_cluster_id", given_.dws_cluster_id),
         dws_database_name=fields.text("dws_database_name", given_.dws_database_name),
@@ -288,11 +299,7 @@ def _mrs(fields: _Fields, given_: wire.MrsDestinationDescriptor, stream: Stream)
     if not _FOLDER_PARTS.fullmatch(folder) or {".", ".."} & set(folder.split("/")):
         raise fields.refuse("hdfs_prefix_folder", "not a directory's name")
     return model.MrsDescriptor(
-        task_name=fields.task_name(given_.task_name),
-        agency_name=fields.agency(given_.agency_name),
-        deliver_time_interval=fields.interval(given_.deliver_time_interval),
-        consumer_strategy=fields.strategy(given_.consumer_strategy),
-        retry_duration=fields.retry(given_.retry_duration),
+        **fields.common(given_),
         mrs_cluster_name=fields.text("mrs_cluster_name", given_.mrs_cluster_name),
         mrs_cluster_id=fields.text("mrs_cluster_id", given_.mrs_cluster_id),
         mrs_hdfs_path=fields.text("mrs_hdfs_path", given_.mrs_hdfs_path or given_.mrs_hdfs_patch),
@@ -306,11 +313,7 @@ def _mrs(fields: _Fields, given_: wire.MrsDestinationDescriptor, stream: Stream)
 
 def _dli(fields: _Fields, given_: wire.DliDestinationDescriptor) -> model.DliDescriptor:
     return model.DliDescriptor(
-        task_name=fields.task_name(given_.task_name),
-        agency_name=fields.agency(given_.agency_name),
-        deliver_time_interval=fields.interval(given_.deliver_time_interval),
-        consumer_strategy=fields.strategy(given_.consumer_strategy),
-        retry_duration=fields.retry(given_.retry_duration),
+        **fields.common(given_),
         dli_database_name=fields.text("dli_database_name", given_.dli_database_name),
         dli_table_name=fields.text("dli_table_name", given_.dli_table_name),
         obs_bucket_path=fields.text("obs_bucket_path", given_.obs_bucket_path),
@@ -332,11 +335,7 @@ def _cloudtable(
         raise fields.refuse("cloudtable_table_name", "missing, and cloudtable_schema is given")
     path: Callable[[str], str] = fields.path
     return model.CloudTableDescriptor(
-        task_name=fields.task_name(given_.task_name),
-        agency_name=fields.agency(given_.agency_name),
-        deliver_time_interval=fields.interval(given_.deliver_time_interval),
-        consumer_strategy=fields.strategy(given_.consumer_strategy),
-        retry_duration=fields.retry(given_.retry_duration),
+        **fields.common(given_),
         cloudtable_cluster_name=fields.text("cloudtable_cluster_name", given_.cloudtable_cluster_name),
         cloudtable_cluster_id=fields.text("cloudtable_cluster_id", given_.cloudtable_cluster_id),
         cloudtable_table_name=table,
