@@ -12,6 +12,7 @@ import importlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -37,13 +38,16 @@ class Destination(Protocol):
 
 class Place:
     """Where things are and who asks: what resolving needs beside a descriptor. `data` is the server's data directory, `seconds`
-    how long one question may take."""
+    how long one question may take, `zone` the one that directories of times are in."""
 
-    def __init__(self, destinations: Destinations, data: Path, seconds: float, account: str) -> None:
+    def __init__(
+        self, destinations: Destinations, data: Path, seconds: float, account: str, zone: tzinfo = UTC
+    ) -> None:
         self.destinations = destinations
         self.data = data
         self.seconds = seconds
         self.account = account
+        self.zone = zone
 
     def admit(self, entry: object, agency: str) -> None:
         """DIS.4335 when an entry of the configuration is not for that agency."""
