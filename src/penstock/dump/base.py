@@ -99,6 +99,8 @@ class Round(Protocol):
     stream: Stream
     plan: Plan
     parts: Sequence[Part]
+    epoch: int
+    """Of the lease this attempt has: each process that runs the task has a greater one than those before."""
 
     async def reject(self, partition: int, rejects: Sequence[Reject]) -> None:
         """Back up what the destination cannot take, all of a partition's rejects of this attempt in one call, under a name that
