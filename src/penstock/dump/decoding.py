@@ -132,8 +132,8 @@ def attribute(value: dict[str, Any], path: str) -> Any:
 
 
 def lines(chunks: Iterable[Chunk], delimiter: str) -> tuple[list[CsvRow], list[Reject]]:
-    """Records of a CSV stream, one line each, fields as text, none for an empty one. A line break at a record's end is not data; one within quotes is. A
-    delimiter may be longer than a character."""
+    """Records of a CSV stream, one line each; fields are text, and an empty line has none. A line break at a record's end is not data;
+    one within quotes is. A delimiter may be longer than a character."""
 
     def one(data: bytes) -> list[str]:
         try:
