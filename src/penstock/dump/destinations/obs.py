@@ -86,9 +86,11 @@ class Bucket:
         except Exception as error:  # whoever may only write may dump
             log.warning("probe left in bucket", bucket=self.name, object=_PROBE, reason=str(error)[:1000])
 
-    async def store(self) -> Any:
-        """The bucket as obstore knows it: what a delivery writes through."""
+    async def store(self, *, seconds: float | None = None, retries: int = 0) -> Any:
+        """The bucket as obstore knows it: what a delivery writes through. A request may take `seconds` (those of a check); one that
+        fails sooner is repeated up to `retries` times."""
         stores: Any = await imported("obstore.store")
+        seconds = self.seconds if seconds is None else seconds
         if self.folder is not None:
             return stores.LocalStore(self.folder)
         entry = self.entry
@@ -101,8 +103,8 @@ class Bucket:
             endpoint=entry.endpoint,
             region=entry.region,
             virtual_hosted_style_request=False,
-            client_options={"allow_http": True, "timeout": timedelta(seconds=self.seconds)},
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=self.seconds)},
+            client_options={"allow_http": True, "timeout": timedelta(seconds=seconds)},
+            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=seconds / 3)},
             **keys,
         )
 
