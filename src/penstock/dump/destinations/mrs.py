@@ -56,11 +56,21 @@ class Hdfs:
             if reply.status_code == 403:
                 raise self._refusal(reply.status_code, reply.content)
 
-    def url(self, operation: str, rest: str = "") -> str:
-        """The address of an operation on the directory."""
+    def full_path(self, key: str) -> str:
+        """The path in HDFS of what is called `key` below the directory; of the directory itself without one."""
+        return f"{self.path.rstrip('/')}/{key}" if key else self.path
+
+    def url(self, operation: str, rest: str = "", key: str = "") -> str:
+        """The address of an operation on the directory, or on `key` below it."""
         root = self.entry.webhdfs.rstrip("/")
         root = root if root.endswith("/webhdfs/v1") else f"{root}/webhdfs/v1"
-        return f"{root}{quote(self.path)}?op={operation}&user.name={quote(self.entry.user, safe='')}{rest}"
+        path = quote(self.full_path(key))
+        return f"{root}{path}?op={operation}&user.name={self.quoted(self.entry.user)}{rest}"
+
+    @staticmethod
+    def quoted(text: str) -> str:
+        """A value of a parameter."""
+        return quote(text, safe="")
 
     def _refusal(self, status: int, body: bytes) -> ApiError:
         remote = _object(body).get("RemoteException")
