@@ -17,10 +17,13 @@ from functools import partial
 
 from penstock.dump.base import Body, Found, NotDelivered
 from penstock.dump.destinations.mrs import Hdfs
+from penstock.dump.manifest import FOLDER as MANIFESTS
 from penstock.dump.stores.webhdfs import ANSWER_SECONDS, Passing, Status, WebHdfs
 from penstock.model.streams import partition_name
 
 _FORGET_SECONDS = 2.0
+_MOST_PREPARED = 1000
+"""CarbonData's files are a directory each: older ones are forgotten."""
 _TEMPORARY = re.compile(r"\..+\.tmp-([0-9]+)-[0-9a-f]{8}")
 _PARTITION = f"-{partition_name(0).rstrip('0')}"
 """Follows the stream, the task and its id in a file's name (`model.dumps.file_name`)."""
@@ -100,6 +103,8 @@ class HdfsStore:
                 match = _TEMPORARY.fullmatch(status.path_suffix)
                 if match is not None and int(match[1]) < epoch:
                     await self.delete(f"{directory}/{status.path_suffix}".lstrip("/"))
+            if len(self._prepared) >= _MOST_PREPARED:
+                self._prepared.clear()
             self._prepared.add((directory, start))
 
     async def _upload(self, key: str, body: Body, epoch: int) -> str:
@@ -173,7 +178,7 @@ class HdfsStore:
 
 def _owned(directory: str, name: str) -> str:
     """What the names of all temporary files begin with that are as much ours as that of `name` in `directory`."""
-    if _PARTITION in directory.rpartition("/")[2]:
-        return "."  # it was made for one of our files, as CarbonData's are directories
+    if _PARTITION in directory.rpartition("/")[2] or directory.startswith(f"{MANIFESTS}/"):
+        return "."  # a directory of ours: one of CarbonData's files, or the task's manifests
     owner, mark, _ = name.rpartition(_PARTITION)
     return f".{owner}{mark}" if mark else f".{name}.tmp-"
