@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from penstock.destinations import Dli
-from penstock.dump.destinations.base import Destination, Place, http_client, imported, log, within
+from penstock.dump.destinations.base import Place, http_client, imported, log, within
 from penstock.errors import ApiError
 from penstock.model.tasks import DliDescriptor
 from penstock.model.validation import shown
@@ -36,7 +36,7 @@ _TABLE = (
 )
 
 
-def resolve(place: Place, descriptor: DliDescriptor) -> Destination:
+def resolve(place: Place, descriptor: DliDescriptor) -> RestCatalog | SqlCatalog:
     """The catalog of the first entry, or the embedded one. DIS.4335."""
     entry = place.destinations.dli[0] if place.destinations.dli else Dli()
     place.admit(entry, descriptor.agency_name)
@@ -55,10 +55,14 @@ class _Catalog:
         self.seconds = seconds
 
     def no_database(self) -> ApiError:
-        return ApiError("DIS.4337", f"[{shown(self.database)}]")
+        return ApiError("DIS.4337", f"[{shown(self.database)}{self.advice('database')}]")
 
     def no_table(self) -> ApiError:
-        return ApiError("DIS.4338", f"[{shown(self.database)}.{shown(self.table)}]")
+        return ApiError("DIS.4338", f"[{shown(self.database)}.{shown(self.table)}{self.advice()}]")
+
+    def advice(self, what: str = "table") -> str:
+        """What makes a database or table that is missing, as the end of a line: nothing that is ours, but for the embedded catalog."""
+        return ""
 
     def silent(self, reason: str) -> ApiError:
         return ApiError("DIS.4337", f"[the catalog {reason}]")
@@ -102,6 +106,12 @@ class SqlCatalog(_Catalog):
     def __init__(self, entry: Dli, descriptor: DliDescriptor, embedded: Path, seconds: float) -> None:
         super().__init__(entry, descriptor, seconds)
         self.embedded = embedded
+
+    def advice(self, what: str = "table") -> str:
+        if self.entry.uri:
+            return ""
+        name = self.database if what == "database" else f"{self.database}.{self.table}"
+        return f"; create it: penstock lakehouse {what} create {shown(name)}"
 
     async def check(self) -> None:
         """DIS.4337 (no such namespace, or no answer), DIS.4338 (no such table)."""
