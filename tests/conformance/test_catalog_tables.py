@@ -16,6 +16,7 @@ from penstock.catalog.base import (
     CatalogError,
     Damaged,
     Exists,
+    Expect,
     Insert,
     Missing,
     Put,
@@ -78,6 +79,19 @@ class TestChanges:
     async def test_replacing_what_is_not_there(self, catalog: Catalog) -> None:
         with pytest.raises(Missing):
             await catalog.apply(Replace(CHECKPOINTS, a_checkpoint()))
+
+    async def test_only_if_a_row_is_what_it_was(self, catalog: Catalog) -> None:
+        await catalog.apply(Insert(CHECKPOINTS, a_checkpoint(sequence=1)))
+        await catalog.apply(
+            Expect(CHECKPOINTS, a_checkpoint(sequence=1)), Replace(CHECKPOINTS, a_checkpoint(sequence=2))
+        )
+        for other in (a_checkpoint(sequence=1), a_checkpoint(partition=1)):
+            with pytest.raises(Missing):
+                await catalog.apply(
+                    Expect(CHECKPOINTS, other), Put(CHECKPOINTS, a_checkpoint(sequence=3)), Remove(APPS, {})
+                )
+        assert await catalog.select(CHECKPOINTS) == [a_checkpoint(sequence=2)]
+        assert await catalog.count(APPS) == 2
 
     async def test_all_or_nothing(self, catalog: Catalog) -> None:
         lost = msgspec.structs.replace(a_checkpoint(), app_id="nobody")

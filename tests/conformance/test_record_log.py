@@ -20,6 +20,7 @@ from penstock.log.base import (
     PartitionRef,
     RecordLog,
     UnknownPartition,
+    Waiting,
 )
 from penstock.log.files import open_log
 from penstock.log.payload import decode, encode
@@ -173,6 +174,36 @@ async def test_expiry_moves_the_floor_and_survives(reopen: Open) -> None:
         assert log.bounds(A) == (60, 60)
         assert (await log.append([Batch(A, [b"x"], None)]))[0] == Durable(60, clock.now_ms())
         await log.close()
+
+
+async def test_what_waits_for_a_reader(reopen: Open) -> None:
+    """How dump tasks know when a file is due, and what lag is made of."""
+    clock = SteppedClock(1_000_000)
+    log = await reopen(clock)
+    await log.create([A])
+    assert await log.waiting(A, 0) == Waiting(0, 0, 0, 0)
+    for _ in range(200):
+        await log.append([Batch(A, [b"x" * 1000] * 10, None)])
+        clock.advance(1)
+    for reopened in (False, True):
+        if reopened and not isinstance(log, MemoryLog):
+            await log.close()
+            log = await reopen(clock)
+        whole = await log.waiting(A, 0)
+        assert (whole.first, whole.records, whole.oldest_ms) == (0, 2000, 1_000_000)
+        assert whole.size == pytest.approx(2_000_000, rel=0.1)
+        late = await log.waiting(A, 1985)
+        assert (late.first, late.records, late.oldest_ms) == (1985, 15, 1_198_000)
+        assert late.size == pytest.approx(15_000, rel=0.4)
+        assert await log.waiting(A, 2000) == Waiting(2000, 0, 0, 0)
+    await log.expire(A, 1_000_000 + 100_000)
+    earliest = log.bounds(A).earliest
+    left = await log.waiting(A, 0)
+    assert 0 < earliest == left.first
+    assert left.records == 2000 - earliest
+    with pytest.raises(UnknownPartition):
+        await log.waiting(B, 0)
+    await log.close()
 
 
 async def test_deleting_a_stream(reopen: Open, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from penstock.log.base import (
     PartitionRef,
     ReadOnly,
     UnknownPartition,
+    Waiting,
 )
 
 
@@ -105,6 +106,13 @@ class MemoryLog:
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         partition = self._get(ref)
         return next((f.base for f in partition.frames if f.append_ms >= timestamp_ms), partition.next)
+
+    async def waiting(self, ref: PartitionRef, sequence: int) -> Waiting:
+        bounds = self.bounds(ref)
+        first = min(max(sequence, bounds.earliest), bounds.next)
+        frames = [f for f in self._get(ref).frames if f.base + f.count > first]
+        size = sum(len(frame.payload) for frame in frames)
+        return Waiting(first, bounds.next - first, size, frames[0].append_ms if frames else 0)
 
     async def oldest_ms(self, ref: PartitionRef) -> int | None:
         frames = self._get(ref).frames

@@ -64,7 +64,15 @@ class Remove(NamedTuple):
     where: Mapping[str, Value]
 
 
-Change = Insert | Put | Replace | Remove
+class Expect(NamedTuple):
+    """Change nothing: the row with the key of `value` must be exactly `value`, Missing otherwise. What comes with it then happens only
+    if nobody else was quicker."""
+
+    table: Table[Any]
+    value: msgspec.Struct
+
+
+Change = Insert | Put | Replace | Remove | Expect
 
 
 class StreamQuota(NamedTuple):

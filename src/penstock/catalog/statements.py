@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from penstock.catalog.base import Change, Damaged, Insert, Missing, Put, Quota, QuotaExceeded, Remove
+from penstock.catalog.base import Change, Damaged, Expect, Insert, Missing, Put, Quota, QuotaExceeded, Remove
 from penstock.catalog.table import Table, Value
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -55,6 +55,8 @@ def _apply(connection: sqlite3.Connection, change: Change) -> int:
         clause, values = condition(change.table, change.where)
         return connection.execute(f"DELETE FROM {change.table.name} WHERE {clause}", values).rowcount  # noqa: S608
     table, value = change.table, change.value
+    if isinstance(change, Expect):
+        return _expect(connection, table, value)
     if isinstance(change, Insert | Put):
         known = isinstance(change, Put) and _known(connection, table, value)
         if known:
@@ -71,6 +73,16 @@ def _known(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Str
     keys = table.columns[: table.keys]
     query = f"SELECT 1 FROM {table.name} WHERE {' AND '.join(f'{c} = ?' for c in keys)}"  # noqa: S608
     return connection.execute(query, table.values(value)[: table.keys]).fetchone() is not None
+
+
+def _expect(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Struct) -> int:
+    row = table.encode(value)
+    chosen = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
+    query = f"SELECT {table.all_columns} FROM {table.name} WHERE {chosen}"  # noqa: S608
+    found = connection.execute(query, row[: table.keys]).fetchone()
+    if found is None or tuple(found) != row:
+        raise Missing(f"{table.name}: row {row[: table.keys]} is not what it was")
+    return 0
 
 
 def _check_quotas(connection: sqlite3.Connection, table: Table[Any], quotas: Sequence[Quota]) -> None:

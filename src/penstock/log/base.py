@@ -60,6 +60,16 @@ class Bounds(NamedTuple):
     next: int
 
 
+class Waiting(NamedTuple):
+    """What a reader at some place has before it: `records` from `first` on, about `size` bytes of log, the oldest appended at
+    `oldest_ms` (0 when there is none)."""
+
+    first: int
+    records: int
+    size: int
+    oldest_ms: int
+
+
 class Durable(NamedTuple):
     """A batch is on disk from sequence number `base` on."""
 
@@ -142,6 +152,9 @@ class RecordLog(Protocol):
 
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         """Sequence number of the first record appended at or after `timestamp_ms`; `next` when there is none."""
+
+    async def waiting(self, ref: PartitionRef, sequence: int) -> Waiting:
+        """What there is from `sequence` on, or from the earliest record when that is later. Raises UnknownPartition, Corrupt."""
 
     async def oldest_ms(self, ref: PartitionRef) -> int | None:
         """When the earliest readable record was appended; None when empty."""

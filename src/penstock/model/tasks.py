@@ -306,6 +306,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: AnyDescriptor
     sealed_password: bytes = b""
     """What `user_password` became; who opens it must know the task's id (service.task_directory)."""
+    domain_id: str = ""
+    account: str = ""
+    """Id and name of the account whose agency it names."""
     paused: bool = False
     trouble: TaskState | None = None
     """ABNORMAL while deliveries fail and are tried again, ERROR when they cannot be; None when all is well."""

@@ -1,9 +1,9 @@
 """Dump tasks from memory, with how far each has got: what the API asks and what an engine that delivers works by. Owns the
 cache, the order of catalog and memory, and the sealing of passwords; knows no HTTP, no rules and no destination.
 
-For the engine: `all` and `of` say which tasks there are; `on_change` calls at every change (made, paused, started, updated,
-gone); `positions` says where to go on, `advance` commits a delivery and `set_trouble` says how it goes; `password` opens what
-came with the task. A task whose stream goes away goes with it.
+For who delivers: `all` and `of` say which tasks there are; `on_change` calls at every change (made, paused, started, updated,
+gone); `positions` says where to go on, `set_trouble` how it goes; `password` opens what came with the task. Rounds and leases
+are `service.task_runs`'. A task whose stream goes away goes with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from penstock.catalog.base import Catalog, Insert, Missing, Put, Quota, Remove, Replace
+from penstock.catalog.base import Catalog, Change, Insert, Missing, Put, Quota, Remove, Replace
 from penstock.catalog.tables.tasks import POSITIONS, TASKS
 from penstock.iam.sealing import Sealer
 from penstock.model.streams import Stream
@@ -135,11 +135,11 @@ class Tasks:
             if task is not None and (task.trouble, task.reason) != (trouble, reason):
                 await self._replace(msgspec.structs.replace(task, trouble=trouble, reason=reason))
 
-    async def advance(self, *positions: TaskPosition) -> None:
-        """Commit how far tasks have got, all or none; one task's positions are one caller's. Raises CatalogError when a task is
-        gone."""
+    async def advance(self, *positions: TaskPosition, also: Iterable[Change] = ()) -> None:
+        """Commit how far tasks have got, and with it what is `also` to change, all or none; one task's positions are one caller's.
+        Raises CatalogError when a task is gone."""
         # Without the lock: commits of many tasks share a sync of the disk.
-        await self._catalog.apply(*(Put(POSITIONS, position) for position in positions))
+        await self._catalog.apply(*also, *(Put(POSITIONS, position) for position in positions))
         for position in positions:
             if position.task_id in self._by_id:
                 self._positions.setdefault(position.task_id, {})[position.partition] = position

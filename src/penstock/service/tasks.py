@@ -66,6 +66,8 @@ async def create_task(
         created_ms=context.clock.now_ms(),
         descriptor=checked.descriptor,
         sealed_password=_sealed(context, task_id, checked),
+        domain_id=principal.domain_id,
+        account=principal.domain_name,
     )
     await asyncio.shield(to_the_end(_add(context, task)))
     _log.info(

@@ -35,7 +35,7 @@ from penstock.workers.messages import (
     pack_error,
     reference,
 )
-from penstock.workers.rpc import Disconnected, Peer, RemoteError
+from penstock.rpc import Disconnected, Peer, RemoteError
 
 START_SECONDS = 30.0
 CHANGE_SECONDS = 1.0

@@ -22,7 +22,7 @@ from penstock.workers.messages import (
     unpack_error,
     unpack_put,
 )
-from penstock.workers.rpc import Disconnected, Peer, RemoteError
+from penstock.rpc import Disconnected, Peer, RemoteError
 
 CACHE_BYTES = 16 << 20
 

@@ -36,7 +36,7 @@ from penstock.service.records import Records
 from penstock.service.traffic import Traffic
 from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
-from penstock.workers.rpc import Disconnected, Peer, RemoteError
+from penstock.rpc import Disconnected, Peer, RemoteError
 
 STOP_SECONDS = 3.5
 _BACKLOG = 1024

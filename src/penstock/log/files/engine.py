@@ -35,6 +35,7 @@ from penstock.log.base import (
     Packed,
     PartitionRef,
     UnknownPartition,
+    Waiting,
 )
 from penstock.log.files import directory
 from penstock.log.files.cache import FrameCache
@@ -224,6 +225,24 @@ class FileLog:
                 if found is not None:
                     return max(found, partition.earliest)
         return partition.next
+
+    async def waiting(self, ref: PartitionRef, sequence: int) -> Waiting:
+        """See RecordLog.waiting."""
+        partition = self._partition(ref)
+        bounds = partition.bounds()
+        first = min(max(sequence, bounds.earliest), bounds.next)
+        if first == bounds.next:
+            return Waiting(first, 0, 0, 0)
+        frames = await self.read(ref, first, 1, 1)
+        size, start = 0, partition.position(first)
+        for position in range(start, len(partition.segments)):
+            segment = partition.segments[position]
+            if position > start and segment.size is not None:
+                size += segment.size
+            else:
+                index, _, whole = await self._loaded(partition, segment, self._source(partition, position))
+                size += index.behind(first) if position == start else whole
+        return Waiting(first, bounds.next - first, size, frames[0].append_ms)
 
     async def oldest_ms(self, ref: PartitionRef) -> int | None:
         """See RecordLog.oldest_ms. Unreadable records are passed over."""

@@ -60,6 +60,18 @@ class SparseIndex:
         i = bisect_right(self.bases, sequence) - 1
         return self.offsets[i] if i >= 0 else HEADER_BYTES
 
+    def behind(self, sequence: int) -> int:
+        """About how many bytes of frames there are from `sequence` to the end: between two indexed frames, as if all records were
+        equally long."""
+        if not self.bases or sequence >= self.next:
+            return 0
+        i = max(0, bisect_right(self.bases, sequence) - 1)
+        inner = i + 1 < len(self.bases)
+        base, offset = self.bases[i], self.offsets[i]
+        next_base, next_offset = (self.bases[i + 1], self.offsets[i + 1]) if inner else (self.next, self.size)
+        passed = (next_offset - offset) * max(0, sequence - base) // max(1, next_base - base)
+        return self.size - offset - passed
+
     def before_time(self, timestamp_ms: int) -> int:
         """Offset of an indexed frame older than `timestamp_ms`, such that the first that is not comes soon after."""
         i = bisect_left(self.times, timestamp_ms) - 1
