@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import count, repeat
@@ -22,6 +22,10 @@ from penstock.model.tasks import TIMESTAMP_FORMATS, TimestampType
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REASON_CHARACTERS = 300
 """Longest reason of a reject: a record's own text may be in it."""
+BATCH_BYTES = 8 << 20
+"""Records are made into files that many bytes at a time."""
+_MARGIN = 100
+_SHALLOW_BYTES = 1000
 _TIMES_KEPT = 1 << 16
 _STAND_INS = range(0xE000, 0xF900)
 """Characters of private use, one of which stands in for a delimiter that is longer than one."""
@@ -31,6 +35,7 @@ csv.field_size_limit(
 )  # of the whole process: the default is less than a record, and records have their own limit
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 _FIELDS = {
     "%Y": "(?P<year>[0-9]{4})",
     "%m": "(?P<month>[0-9]{1,2})",
@@ -90,18 +95,60 @@ def reason(error: Exception | str) -> str:
     return " ".join(str(error).split())[:REASON_CHARACTERS]
 
 
+def batches(chunks: Iterable[Chunk], size: int = BATCH_BYTES) -> Iterator[list[Chunk]]:
+    """Chunks in groups of about that many bytes, at least one in each."""
+    batch: list[Chunk] = []
+    filled = 0
+    for chunk in chunks:
+        batch.append(chunk)
+        filled += sum(map(len, chunk.data))
+        if filled >= size:
+            yield batch
+            batch, filled = [], 0
+    if batch:
+        yield batch
+
+
 # JSON -----------------------------------------------------------------------------------------------------------------
 
 
 def objects(chunks: Iterable[Chunk]) -> tuple[list[Row], list[Reject]]:
     """Records decoded, one JSON object each. Integers keep every digit; of an attribute that is there twice the last one counts."""
-    return _rows(chunks, Row._make, lambda data: list(map(_decode, data)), decode_object)
+    return _rows(chunks, Row._make, _objects, _object)
 
 
-def decode_object(data: bytes) -> dict[str, Any]:
-    """One record. Raises Unreadable."""
+def objects_twice(
+    chunks: Iterable[Chunk], look: Callable[[list[dict[str, Any]]], None]
+) -> tuple[Iterator[list[dict[str, Any]]], list[Reject]]:
+    """For what has to have seen all of a file before it begins: calls `look` with all objects, a batch at a time, then gives them again.
+    They are decoded again unless there is but one batch; what stays in memory is the records as they came."""
+    groups = list(batches(chunks))
+    rejects: list[Reject] = []
+    values: list[dict[str, Any]] = []
+    for group in groups:
+        rows, bad = objects(group)
+        rejects += bad
+        values = [row.value for row in rows]
+        look(values)
+    if len(groups) <= 1:
+        return iter([values] if values else []), rejects
+    again = ([row.value for row in objects(group)[0]] for group in groups)
+    return filter(None, again), rejects
+
+
+def _objects(data: list[bytes]) -> list[dict[str, Any]]:
+    # What decodes must encode again, wherever that is called from: so what may be nested deep decodes with less of the stack left.
+    deep = max(map(len, data), default=0) >= _SHALLOW_BYTES
+    return _deeper(_MARGIN if deep else 0, data)
+
+
+def _deeper(frames: int, data: list[bytes]) -> list[dict[str, Any]]:
+    return _deeper(frames - 1, data) if frames else list(map(_decode, data))
+
+
+def _object(data: bytes) -> dict[str, Any]:
     try:
-        return _decode(data)
+        return _objects([data])[0]
     except (ValueError, RecursionError) as error:
         raise Unreadable(not_json(error)) from error
 
@@ -113,6 +160,11 @@ def not_json(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "not a JSON object that can be read: nested too deep"
     return f"not a JSON object: {reason(error)}"
+
+
+def json_text(value: Any) -> str:
+    """A value as text: a text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else str(_encode(value), "utf-8")
 
 
 def attribute(value: dict[str, Any], path: str) -> Any:
