@@ -39,7 +39,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("status code: 403", "permission denied; give the access key the right to read, list and write there"),
     ("status code: 401", "permission denied; give the access key the right to read, list and write there"),
     ("status code: 503", "its store is overloaded (503); trying again"),
-    ("kind: Timeout", f"its store has not answered within {SECONDS:g} seconds; is it overloaded or paused?"),
+    ("kind: Timeout", "its store has not answered within {seconds} seconds; is it overloaded or paused?"),
     ("kind: Connect", "its store cannot be reached; is it running, is endpoint in [[obs]] right?"),
     ("HTTP error", "the connection to its store broke; trying again"),
 )
@@ -188,7 +188,9 @@ class S3Store:
             return in_the_way(self._name, key)
         for mark, meaning in _REASONS:
             if mark in text:
-                return NotDelivered(f"bucket {self._name}: {meaning}")
+                return NotDelivered(
+                    f"bucket {self._name}: {meaning.replace('{seconds:g}', f'{self._seconds:g}')}"
+                )
         if isinstance(error, FileNotFoundError):
             return NotDelivered(
                 f"bucket {self._name}: {key} is not there, or the store knows neither bucket nor access key"
