@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import count, repeat
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -117,6 +118,11 @@ def objects(chunks: Iterable[Chunk]) -> tuple[list[Row], list[Reject]]:
     return _rows(chunks, Row._make, _objects, _object)
 
 
+def plain_objects(chunks: Iterable[Chunk]) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """`objects`, for what needs their values only."""
+    return _rows(chunks, itemgetter(2), _objects, _object)
+
+
 def objects_twice(
     chunks: Iterable[Chunk], look: Callable[[list[dict[str, Any]]], None]
 ) -> tuple[Iterator[list[dict[str, Any]]], list[Reject]]:
@@ -126,13 +132,12 @@ def objects_twice(
     rejects: list[Reject] = []
     values: list[dict[str, Any]] = []
     for group in groups:
-        rows, bad = objects(group)
+        values, bad = plain_objects(group)
         rejects += bad
-        values = [row.value for row in rows]
         look(values)
     if len(groups) <= 1:
         return iter([values] if values else []), rejects
-    again = ([row.value for row in objects(group)[0]] for group in groups)
+    again = (plain_objects(group)[0] for group in groups)
     return filter(None, again), rejects
 
 

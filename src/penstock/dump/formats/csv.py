@@ -9,18 +9,20 @@ Lines end with a newline alone, as in text files.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from operator import methodcaller
 from typing import Any
 
 from penstock.dump.base import Body, Chunk, Encoded, Reject
-from penstock.dump.decoding import batches, json_text, objects, objects_twice
+from penstock.dump.decoding import batches, json_text, objects_twice, plain_objects
 from penstock.dump.formats import avro
 
 MOST_ATTRIBUTES = 1000
 """Without a schema, a file of more has one column, the record as JSON: its attributes are data and no columns."""
-_ENDING = "\r\n"
-_AS_THEY_ARE = frozenset((str, int, type(None)))
+_AS_THEY_ARE = frozenset((str, int, float, type(None)))
+"""The writer's text of numbers is JSON's."""
+_BOOLEANS = {True: "true", False: "false", None: None}
 
 
 class CsvFormat:
@@ -46,13 +48,9 @@ class CsvFormat:
         body = Body()
         records = 0
         for values in groups:
-            lines = _Lines()
-            writer = csv.writer(lines, lineterminator=_ENDING)
-            if not records:
-                writer.writerow(columns or [avro.VALUE])
             cells = [_cells(values, name) for name in columns] or [list(map(json_text, values))]
-            writer.writerows(zip(*cells, strict=True))
-            body.write("".join(lines).encode())
+            rows = list(zip(*cells, strict=True))
+            body.write(_lines(rows if records else [columns or [avro.VALUE], *rows]).encode())
             records += len(values)
         if not records:
             body.close()
@@ -62,10 +60,10 @@ class CsvFormat:
 
 def _objects(chunks: Iterable[Chunk], rejects: list[Reject]) -> Iterator[list[dict[str, Any]]]:
     for batch in batches(chunks):
-        rows, bad = objects(batch)
+        values, bad = plain_objects(batch)
         rejects += bad
-        if rows:
-            yield [row.value for row in rows]
+        if values:
+            yield values
 
 
 class _Names:
@@ -85,14 +83,29 @@ class _Names:
 
 def _cells(values: list[dict[str, Any]], name: str) -> list[Any]:
     column = list(map(methodcaller("get", name), values))
-    if set(map(type, column)) <= _AS_THEY_ARE:
+    types = set(map(type, column))
+    if types <= _AS_THEY_ARE:
         return column
+    if types <= {bool, type(None)}:
+        return list(map(_BOOLEANS.get, column))
     return [None if value is None else json_text(value) for value in column]
 
 
+def _lines(rows: Sequence[Sequence[Any]]) -> str:
+    """Lines of CSV. The writer is told to end lines with both characters, because it puts only those in quotes that it ends lines with,
+    and some readers take either for the end of a line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    written = text.getvalue()
+    if written.count("\r") == written.count("\n") == len(rows):  # none in a cell
+        return written.replace("\r\n", "\n")
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(lines)
+
+
 class _Lines(list[str]):
-    """Takes what a writer writes, a line at a time. It is told to end lines with both characters because it only quotes cells with
-    characters that it ends lines with, and both would break a line for some readers."""
+    """Takes what a writer writes, which is a line at a time."""
 
     def write(self, line: str) -> None:
-        self.append(line[: -len(_ENDING)] + "\n")
+        self.append(line.removesuffix("\r\n") + "\n")

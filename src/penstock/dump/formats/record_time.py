@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import tzinfo
+from datetime import datetime, tzinfo
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -31,11 +32,18 @@ def split(
             if time is None:
                 bad.append(Reject(row.sequence, row.data, _reason(value, processing)))
             else:
-                directories[row.sequence - chunk.base] = time_directory(partition_format, time)
+                directories[row.sequence - chunk.base] = _directory(
+                    partition_format, time.year, time.month, time.day, time.hour, time.minute
+                )
         rejects += sorted(bad) if rows and bad else bad
         for directory, piece in _pieces(chunk, directories):
             found.setdefault(directory, []).append(piece)
     return found, rejects
+
+
+@lru_cache(maxsize=1 << 16)
+def _directory(partition_format: str, year: int, month: int, day: int, hour: int, minute: int) -> str:
+    return time_directory(partition_format, datetime(year, month, day, hour, minute))
 
 
 def _pieces(chunk: Chunk, directories: list[str | None]) -> Iterable[tuple[str, Chunk]]:
