@@ -188,9 +188,7 @@ class S3Store:
             return in_the_way(self._name, key)
         for mark, meaning in _REASONS:
             if mark in text:
-                return NotDelivered(
-                    f"bucket {self._name}: {meaning.replace('{seconds:g}', f'{self._seconds:g}')}"
-                )
+                return NotDelivered(f"bucket {self._name}: {meaning.format(seconds=f'{self._seconds:g}')}")
         if isinstance(error, FileNotFoundError):
             return NotDelivered(
                 f"bucket {self._name}: {key} is not there, or the store knows neither bucket nor access key"
