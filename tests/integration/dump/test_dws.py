@@ -1,0 +1,613 @@
+"""DWS against a real PostgreSQL: rows in exactly once whatever happens between, what records become, what is refused (5.5.7)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.services.postgres import Postgres
+from tests.support.rounds import Crash, MadeRound, make_round, make_stream
+
+from penstock.destinations import Destinations, Dws, Kms
+from penstock.dump.base import NotDelivered
+from penstock.dump.destinations.base import Place
+from penstock.dump.sinks import dws, dws_copy
+from penstock.dump.sinks.dws import DwsSink
+from penstock.model.streams import DataType, Stream
+from penstock.model.tasks import ConsumerStrategy, DwsDescriptor, DwsOptions
+
+pytestmark = pytest.mark.services
+
+PASSWORD = "the-Password-of-the-task"
+TASK = "task0000000000000001"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres")) as postgres:
+        postgres.query(f"CREATE ROLE loader LOGIN PASSWORD '{PASSWORD}'")
+        postgres.query(f"CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'")
+        yield postgres
+
+
+@pytest.fixture
+def postgres(server: Postgres) -> Postgres:
+    """With an empty schema `s` that `loader` owns and `guest` may use, and in it the table `t`."""
+    server.start()
+    server.query("DROP SCHEMA IF EXISTS s CASCADE")
+    server.query("CREATE SCHEMA s AUTHORIZATION loader")
+    server.query("GRANT USAGE ON SCHEMA s TO guest")
+    table(server, "id integer, name text, score numeric, at timestamp, tags jsonb")
+    return server
+
+
+def table(server: Postgres, columns: str) -> None:
+    server.query("DROP TABLE IF EXISTS s.t")
+    server.query(f"CREATE TABLE s.t ({columns})")
+    server.query("ALTER TABLE s.t OWNER TO loader")
+    server.query("GRANT INSERT ON s.t TO guest")
+
+
+class Delivering:
+    """What a test needs to deliver: a descriptor, a stream, sinks that are closed at the end."""
+
+    def __init__(self, server: Postgres, directory: Path) -> None:
+        entry = Dws(cluster_id="c", host="127.0.0.1", port=server.number, sslmode="disable")
+        destinations = Destinations(dws=(entry,), kms=(Kms(key_id="k", secret="secret"),))
+        self.place = Place(destinations, directory, 5.0, "account")
+        self.options: dict[str, Any] = {}
+        self.fields: dict[str, Any] = {}
+        self.stream = make_stream()
+        self.password = PASSWORD
+        self.sinks: list[DwsSink] = []
+
+    @property
+    def descriptor(self) -> DwsDescriptor:
+        fields: dict[str, Any] = dict(
+            task_name="load",
+            agency_name="dis_admin_agency",
+            deliver_time_interval=30,
+            consumer_strategy=ConsumerStrategy.TRIM_HORIZON,
+            retry_duration=60,
+            dws_cluster_name="cluster",
+            dws_cluster_id="c",
+            dws_database_name="penstock",
+            dws_schema="s",
+            dws_table_name="t",
+            dws_delimiter=",",
+            user_name="loader",
+            kms_user_key_name="key",
+            kms_user_key_id="k",
+            obs_bucket_path="bucket",
+            file_prefix="",
+            dws_table_columns="",
+            options=DwsOptions(**self.options),
+        )
+        return DwsDescriptor(**(fields | self.fields))
+
+    def sink(self) -> DwsSink:
+        sink = DwsSink(self.place, self.descriptor, self.stream, self.password)
+        self.sinks.append(sink)
+        return sink
+
+    def round(self, records: Sequence[Any] | dict[int, Sequence[Any]], **more: Any) -> MadeRound:
+        parts = records if isinstance(records, dict) else {0: records}
+        data = {
+            partition: [r if isinstance(r, bytes) else json.dumps(r).encode() for r in values]
+            for partition, values in parts.items()
+        }
+        return make_round(self.descriptor, self.stream, data, **more)
+
+    async def deliver(self, records: Sequence[Any] | dict[int, Sequence[Any]], **more: Any) -> MadeRound:
+        round_ = self.round(records, **more)
+        await self.sink().deliver(round_)
+        return round_
+
+
+@pytest.fixture
+async def delivering(postgres: Postgres, tmp_path: Path) -> Any:
+    made = Delivering(postgres, tmp_path)
+    yield made
+    for sink in made.sinks:
+        await sink.close()
+
+
+def person(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": number, "name": f"n{number}", "score": 1.5, "at": None, "tags": None} | more
+
+
+def ids(server: Postgres) -> list[int]:
+    """In the order of the table."""
+    return [number for (number,) in server.query("SELECT id FROM s.t ORDER BY ctid")]
+
+
+def offsets(server: Postgres) -> list[tuple[Any, ...]]:
+    return server.query(
+        "SELECT partition_number, first_sequence, next_sequence, discarded FROM s.penstock_offsets ORDER BY 1"
+    )
+
+
+# Exactly once ---------------------------------------------------------------------------------------------------------
+
+
+async def test_rows_of_every_partition_and_their_offsets_are_one_transaction(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    sink = delivering.sink()
+    records = {0: [person(n) for n in range(8)], 3: [person(n) for n in range(100, 104)]}
+    round_ = delivering.round(records, first={3: 50})
+    await sink.deliver(round_)
+    assert ids(postgres) == [*range(8), *range(100, 104)]
+    assert offsets(postgres) == [(0, 0, 8, 0), (3, 50, 54, 0)]
+    assert postgres.query("SELECT count(DISTINCT xmin::text) FROM s.t") == [(1,)]
+    assert round_.points == ["staged", "visible"]
+    assert sink.guarantee == "exactly once"
+
+
+async def test_delivered_twice_is_delivered_once_and_says_again_what_was_discarded(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    round_ = await delivering.deliver([person(1), b"no json", person(2)])
+    assert round_.discards == {0: 1}
+    again = round_.again()
+    await delivering.sink().deliver(again)
+    assert ids(postgres) == [1, 2]
+    assert again.discards == {0: 1}
+    assert again.rejected == {}
+    await delivering.deliver([person(3)], first={0: 3}, number=2)
+    assert ids(postgres) == [1, 2, 3]
+    assert offsets(postgres) == [(0, 3, 4, 0)]
+
+
+@pytest.mark.parametrize("point, rows_after", [("staged", []), ("visible", [1, 2])])
+async def test_a_crash_at_any_point_leaves_all_or_nothing_and_is_made_good(
+    delivering: Delivering, postgres: Postgres, point: str, rows_after: list[int]
+) -> None:
+    round_ = delivering.round([person(1), b"no json", person(2)])
+    round_.crash_at = point
+    with pytest.raises(Crash):
+        await delivering.sink().deliver(round_)
+    assert ids(postgres) == rows_after
+    assert [reject.data for reject in round_.rejected[0]] == [b"no json"]
+    again = round_.again(epoch=2)
+    await delivering.sink().deliver(again)
+    assert ids(postgres) == [1, 2]
+    assert again.discards == {0: 1}
+
+
+async def test_one_sink_goes_on_after_a_round_that_failed(delivering: Delivering, postgres: Postgres) -> None:
+    sink = delivering.sink()
+    failing = delivering.round([b"no json", person(1)])
+    failing.reject_fails = "the bucket is full"
+    with pytest.raises(NotDelivered, match="the bucket is full"):
+        await sink.deliver(failing)
+    assert ids(postgres) == []
+    await sink.deliver(failing.again())
+    assert ids(postgres) == [1]
+
+
+async def test_of_two_that_deliver_a_round_at_once_one_does(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    """A process that was taken for dead goes on, C1: both say it is delivered, and it is, once."""
+    for number in range(10):
+        round_ = delivering.round({0: [person(number)], 1: [person(number)]}, first={0: number, 1: number})
+        await asyncio.gather(
+            delivering.sink().deliver(round_), *(delivering.sink().deliver(round_.again()) for _ in range(2))
+        )
+    assert ids(postgres) == [number for number in range(10) for _ in (0, 1)]
+
+
+async def test_what_is_in_of_a_range_is_cut_off(delivering: Delivering, postgres: Postgres) -> None:
+    await delivering.deliver([b"no json", *(person(n) for n in range(1, 5))])
+    longer = await delivering.deliver([b"no json", *(person(n) for n in range(1, 9)), b"bad"])
+    assert ids(postgres) == list(range(1, 9))
+    assert [reject.sequence for reject in longer.rejected[0]] == [9]
+    assert offsets(postgres) == [(0, 0, 10, 2)]
+
+
+async def test_a_range_whose_records_are_all_gone_is_passed(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    await delivering.deliver([], missing={0: 5})
+    assert offsets(postgres) == [(0, 0, 5, 0)]
+
+
+async def test_without_leave_to_make_the_offsets_it_is_at_least_once(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    delivering.fields = {"user_name": "guest"}
+    sink = delivering.sink()
+    round_ = delivering.round([person(1)])
+    await sink.deliver(round_)
+    assert sink.guarantee == "at least once"
+    await sink.deliver(round_.again())
+    assert ids(postgres) == [1, 1]
+    postgres.query("GRANT CREATE ON SCHEMA s TO guest")
+    await sink.deliver(round_.again())
+    await sink.deliver(round_.again())
+    assert sink.guarantee == "exactly once"
+    assert ids(postgres) == [1, 1, 1]
+    postgres.query("REVOKE ALL ON s.penstock_offsets FROM guest")
+    with pytest.raises(NotDelivered, match="needs SELECT, INSERT and UPDATE on s.penstock_offsets"):
+        await sink.deliver(round_.again())
+
+
+async def test_a_commit_that_a_crash_may_undo_is_asked_to_be_durable(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    """`synchronous_commit = off` of a role: the engine would go on from rows that are not there any more."""
+    postgres.query("ALTER ROLE loader SET synchronous_commit TO off")
+    try:
+        table(postgres, "id integer, durable text DEFAULT current_setting('synchronous_commit')")
+        delivering.fields = {"dws_table_columns": "id"}
+        await delivering.deliver([{"id": 1}])
+    finally:
+        postgres.query("ALTER ROLE loader RESET synchronous_commit")
+    assert postgres.query("SELECT durable FROM s.t") == [("on",)]
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_values_of_json_arrive_as_they_were_sent(delivering: Delivering, postgres: Postgres) -> None:
+    text = 'tab\t new\nline \\ \\N "quoted" \x1e\x1f\x1d é 漢 😀 null'
+    names = [text, "null", "", "\\N", '"', "\\.", "a\rb"]
+    records = [person(n, name=name) for n, name in enumerate(names)]
+    records.append(person(7, at="2026-11-26 01:02:03", tags={"a\n": [1, {"b": '\\"'}], "c": None}))
+    number = b'{"id":8,"name":12345678901234567890.10,"score":1e30,"at":null,"tags":{"a":\t[1,\r\n2]}}\n'
+    await delivering.deliver([*records, number])
+    rows = postgres.query("SELECT id, name, score::text, at::text, tags FROM s.t ORDER BY id")
+    assert [row[1] for row in rows[:7]] == names
+    assert rows[7] == (7, "n7", "1.5", "2026-11-26 01:02:03", {"a\n": [1, {"b": '\\"'}], "c": None})
+    assert rows[8] == (8, "12345678901234567890.10", "1" + "0" * 30, None, {"a": [1, 2]})
+
+
+async def test_columns_that_make_their_own_values_are_left_to_it(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    table(postgres, '"Order" integer, gone text, double integer GENERATED ALWAYS AS ("Order" * 2) STORED')
+    postgres.query("ALTER TABLE s.t DROP COLUMN gone")
+    await delivering.deliver([{"order": 4}])
+    assert postgres.query("SELECT * FROM s.t") == [(4, 8)]
+
+
+async def test_fields_of_csv_arrive_by_position(delivering: Delivering, postgres: Postgres) -> None:
+    delivering.stream = make_stream(DataType.CSV)
+    await delivering.deliver([b"1,one,1.5,,\n", b'2,"two, \\N ""2""",,,\r\n', b"3,,,2026-01-01 00:00:00,{}"])
+    rows = postgres.query("SELECT id, name, score::text, at::text, tags FROM s.t ORDER BY id")
+    assert rows == [
+        (1, "one", "1.5", None, None),
+        (2, 'two, \\N "2"', None, None, None),
+        (3, None, None, "2026-01-01 00:00:00", {}),
+    ]
+
+
+async def test_a_database_in_another_encoding_refuses_what_it_has_no_character_for(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    with postgres.connect() as connection:
+        connection.execute("DROP DATABASE IF EXISTS latin")
+        connection.execute(
+            "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    with postgres.connect("latin") as connection:
+        connection.execute("CREATE SCHEMA s AUTHORIZATION loader")
+        connection.execute("CREATE TABLE s.t (name text); ALTER TABLE s.t OWNER TO loader")
+        delivering.fields = {"dws_database_name": "latin"}
+        delivering.options = {"error_table_name": "errors"}
+        round_ = await delivering.deliver([{"name": "é"}, {"name": "漢"}])
+        assert connection.execute("SELECT name FROM s.t").fetchall() == [("é",)]
+        found = connection.execute('SELECT rawrecord, "rownum" FROM s.errors').fetchall()
+        assert [row[1] for row in found] == [1]
+    assert [reject.sequence for reject in round_.rejected[0]] == [1]
+    for sink in delivering.sinks:
+        await sink.close()
+    postgres.query("DROP DATABASE latin")
+
+
+# Refused rows ---------------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_table_refuses_is_rejected_alone(delivering: Delivering, postgres: Postgres) -> None:
+    """C2: poison is not tried again, the rest of the batch proceeds."""
+    table(postgres, "id integer PRIMARY KEY, name varchar(3) NOT NULL, score integer CHECK (score < 9)")
+    bad = {
+        3: {"id": "x", "name": "a", "score": 1},
+        7: {"id": 7, "name": None, "score": 1},
+        8: {"id": 8, "name": "long", "score": 1},
+        9: {"id": 9, "name": "a", "score": 9},
+        20: {"id": 1, "name": "a", "score": 1},
+        29: {"id": 2**40, "name": "a", "score": 1},
+    }
+    records = [bad.get(n, {"id": n, "name": "a", "score": 1}) for n in range(30)]
+    round_ = await delivering.deliver({1: records})
+    assert ids(postgres) == [n for n in range(30) if n not in bad]
+    rejected = {reject.sequence: reject for reject in round_.rejected[1]}
+    assert list(rejected) == list(bad)
+    assert json.loads(rejected[3].data) == bad[3]
+    assert rejected[3].reason == 'column id: invalid input syntax for type integer: "x"'
+    assert rejected[7].reason.startswith("column name: null value")
+    assert "too long" in rejected[8].reason
+    assert "check constraint" in rejected[9].reason
+    assert "duplicate key" in rejected[20].reason
+    assert "out of range" in rejected[29].reason
+    assert offsets(postgres) == [(1, 0, 30, 6)]
+
+
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
+async def test_a_foreign_key_that_names_no_line_is_found_by_halving(
+    delivering: Delivering, postgres: Postgres, deferred: str
+) -> None:
+    postgres.query("CREATE TABLE s.parents (id integer PRIMARY KEY)")
+    postgres.query("INSERT INTO s.parents SELECT generate_series(0, 199)")
+    postgres.query("GRANT SELECT, REFERENCES ON s.parents TO loader")
+    postgres.query("ALTER TABLE s.parents OWNER TO loader")
+    table(postgres, f"id integer REFERENCES s.parents {deferred}, name text")
+    bad = {0: 200, 63: 300, 64: 301, 199: 302}
+    round_ = await delivering.deliver([{"id": bad.get(n, n), "name": "a"} for n in range(200)])
+    assert ids(postgres) == [n for n in range(200) if n not in bad]
+    assert [reject.sequence for reject in round_.rejected[0]] == list(bad)
+    assert all("foreign key" in reject.reason for reject in round_.rejected[0])
+
+
+async def test_what_a_trigger_raises_refuses_the_row(delivering: Delivering, postgres: Postgres) -> None:
+    postgres.query("""
+        CREATE FUNCTION s.picky() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.id = 2 THEN RAISE 'COPY 1, line 1'; END IF; RETURN NEW; END $$""")
+    postgres.query("CREATE TRIGGER picky BEFORE INSERT ON s.t FOR EACH ROW EXECUTE FUNCTION s.picky()")
+    round_ = await delivering.deliver([person(1), person(2), person(3)])
+    assert ids(postgres) == [1, 3]
+    assert [reject.sequence for reject in round_.rejected[0]] == [1]
+
+
+async def test_a_row_is_judged_by_those_that_are_in(delivering: Delivering, postgres: Postgres) -> None:
+    """The second of two rows with a key is only refused when the first is not, which a later check does."""
+    postgres.query("CREATE TABLE s.parents (id integer PRIMARY KEY); INSERT INTO s.parents VALUES (1)")
+    postgres.query("ALTER TABLE s.parents OWNER TO loader")
+    table(postgres, "id integer PRIMARY KEY, name integer REFERENCES s.parents")
+    round_ = await delivering.deliver([{"id": 5, "name": 9}, {"id": 5, "name": 1}, {"id": 6, "name": 1}])
+    assert postgres.query("SELECT id, name FROM s.t ORDER BY id") == [(5, 1), (6, 1)]
+    assert [reject.sequence for reject in round_.rejected[0]] == [0]
+
+
+async def test_pieces_are_smaller_than_rounds(
+    delivering: Delivering, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dws, "PIECE_ROWS", 4)
+    records = {p: [person(n) if n % 5 else b"x" for n in range(p * 100, p * 100 + 23)] for p in range(3)}
+    records[1][8] = person("word")  # type: ignore[arg-type]
+    round_ = await delivering.deliver(records)
+    expected = [n for p in range(3) for n in range(p * 100, p * 100 + 23) if n % 5 and n != 108]
+    assert ids(postgres) == expected
+    assert {p: [r.sequence for r in rejects] for p, rejects in round_.rejected.items()} == {
+        0: [0, 5, 10, 15, 20],
+        1: [0, 5, 8, 10, 15, 20],
+        2: [0, 5, 10, 15, 20],
+    }
+
+
+async def test_more_refused_rows_than_reject_limit_are_not_committed(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    """5.5.7 table 5-106: up to the limit an import is successful. Both those refused here and those the table refuses count."""
+    delivering.options = {"reject_limit": 2}
+    within = await delivering.deliver([b"no json", person("word"), person(1)])  # type: ignore[arg-type]
+    assert within.discards == {0: 2}
+    over = delivering.round([person(2), b"no json", person("word"), person("x")], first={0: 3})  # type: ignore[arg-type]
+    with pytest.raises(NotDelivered, match="than reject_limit allows, 2: record 6 of shardId-0000000000"):
+        await delivering.sink().deliver(over)
+    assert over.rejected == {}
+    assert ids(postgres) == [1]
+    delivering.options = {"reject_limit": None}
+    await delivering.sink().deliver(over.again())
+    assert ids(postgres) == [1, 2]
+
+
+async def test_refused_rows_are_in_the_error_table_once(delivering: Delivering, postgres: Postgres) -> None:
+    delivering.options = {"error_table_name": "Errors"}
+    round_ = delivering.round({2: [person(1), b"no\tjson \\ \xff\0", person("word")]}, first={2: 40})  # type: ignore[arg-type]
+    round_.crash_at = "staged"
+    with pytest.raises(Crash):
+        await delivering.sink().deliver(round_)
+    for _ in range(2):
+        await delivering.sink().deliver(round_.again())
+    rows = postgres.query(
+        "SELECT nodeid, extract(epoch FROM begintime)::bigint * 1000, filename, rownum::int, rawrecord, detail"
+        ' FROM s."Errors" ORDER BY rownum'
+    )
+    begun = round_.plan.created_ms
+    assert [row[:4] for row in rows] == [
+        (0, begun, "clicks/shardId-0000000002", 41),
+        (0, begun, "clicks/shardId-0000000002", 42),
+    ]
+    assert rows[0][4] == "no\tjson \\ \ufffd "
+    assert rows[1][5] == 'column id: invalid input syntax for type integer: "word"'
+
+
+async def test_an_error_table_that_may_not_be_made_is_done_without(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    delivering.fields = {"user_name": "guest"}
+    delivering.options = {"error_table_name": "errors"}
+    round_ = await delivering.deliver([person(1), b"no json"])
+    assert round_.discards == {0: 1}
+    assert ids(postgres) == [1]
+
+
+async def test_a_table_that_is_no_error_table_is_said_to_be_none(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    delivering.options = {"error_table_name": "t"}
+    with pytest.raises(NotDelivered, match="error table s.t has no column begintime"):
+        await delivering.deliver([person(1)])
+
+
+# A database that does not answer --------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_password_is_told_without_it(delivering: Delivering) -> None:
+    delivering.password = "the-wrong-Password"
+    with pytest.raises(NotDelivered, match="password authentication failed") as caught:
+        await delivering.deliver([person(1)])
+    assert "the-wrong-Password" not in str(caught.value)
+
+
+async def test_a_table_that_is_dropped_or_altered_meanwhile(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    sink = delivering.sink()
+    await sink.deliver(delivering.round([person(1)]))
+    postgres.query("DROP TABLE s.t")
+    second = delivering.round([person(2)], first={0: 1})
+    with pytest.raises(NotDelivered, match=r"table s\.t does not exist"):
+        await sink.deliver(second)
+    table(postgres, "id integer")
+    delivering.options = {"ignore_extra_data": True}
+    delivering.fields = {"dws_table_columns": "id,name"}
+    with pytest.raises(NotDelivered, match=r"table s\.t has no column name"):
+        await delivering.sink().deliver(second.again())
+    delivering.fields = {}
+    await delivering.sink().deliver(second.again())
+    assert ids(postgres) == [2]
+
+
+async def test_a_user_who_may_not_insert_any_more(delivering: Delivering, postgres: Postgres) -> None:
+    postgres.query("ALTER TABLE s.t OWNER TO penstock; REVOKE ALL ON s.t FROM loader")
+    with pytest.raises(NotDelivered, match=r"permission denied for table t \(the user may not do that\)"):
+        await delivering.deliver([person(1)])
+
+
+async def test_a_lock_that_somebody_holds_is_waited_for_and_then_not(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    round_ = delivering.round([person(1)])
+    sink = delivering.sink()
+    sink.statement_seconds = sink.copy_seconds = 0.5
+    with postgres.connect() as other:
+        other.autocommit = False
+        other.execute("LOCK TABLE s.t IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(NotDelivered, match="does somebody hold a lock"):
+            await sink.deliver(round_)
+    await sink.deliver(round_.again())
+    assert ids(postgres) == [1]
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted", "disconnected"])
+async def test_a_server_that_went_away_between_rounds_or_in_one(
+    delivering: Delivering, postgres: Postgres, how: str
+) -> None:
+    def go() -> None:
+        if how == "disconnected":
+            postgres.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'penstock'"
+            )
+        elif how == "killed":
+            postgres.kill("postgres")
+        else:
+            postgres.stop()
+
+    class Going(MadeRound):
+        def reached(self, point: str) -> None:
+            super().reached(point)
+            go()
+
+    sink = delivering.sink()
+    await sink.deliver(delivering.round([person(1)]))
+    made = delivering.round([person(2)], first={0: 1})
+    round_ = Going(made.task, made.stream, made.plan, made.parts)
+    with pytest.raises(NotDelivered, match="connection to the database was lost|shutting down|terminating"):
+        await sink.deliver(round_)
+    if how != "disconnected":
+        with pytest.raises(NotDelivered, match="the cluster does not answer"):
+            await sink.deliver(made.again())
+    postgres.start()
+    await sink.deliver(made.again())
+    assert ids(postgres) == [1, 2]
+    go()
+    postgres.start()
+    third = delivering.round([person(3)], first={0: 2})
+    with pytest.raises(NotDelivered):
+        await sink.deliver(third)
+    await sink.deliver(third.again())
+    assert ids(postgres) == [1, 2, 3]
+
+
+async def test_a_server_that_hangs_is_given_up(
+    delivering: Delivering, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dws_copy, "GRACE_SECONDS", 0.2)
+    sink = delivering.sink()
+    sink.statement_seconds = sink.copy_seconds = 0.5
+    await sink.deliver(delivering.round([person(1)]))
+    postgres.pause("postgres")
+    second = delivering.round([person(2)], first={0: 1})
+    try:
+        with pytest.raises(NotDelivered, match="does not answer: nothing within"):
+            await sink.deliver(second)
+        delivering.place.seconds = 2
+        with pytest.raises(NotDelivered, match="the cluster does not answer"):
+            await delivering.sink().deliver(second.again())
+    finally:
+        postgres.resume("postgres")
+    await sink.deliver(second.again())
+    assert ids(postgres) == [1, 2]
+
+
+async def test_a_server_that_hangs_within_a_commit_has_the_round_once(
+    delivering: Delivering, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dws_copy, "GRACE_SECONDS", 0.2)
+    sink = delivering.sink()
+    sink.statement_seconds = 0.5
+
+    class Pausing(MadeRound):
+        def reached(self, point: str) -> None:
+            postgres.pause("postgres")
+
+    made = delivering.round([person(1)])
+    try:
+        with pytest.raises(NotDelivered, match="does not answer"):
+            await sink.deliver(Pausing(made.task, made.stream, made.plan, made.parts))
+    finally:
+        postgres.resume("postgres")
+    # What was sent before the connection was cut is carried out when the server goes on.
+    await sink.deliver(made.again())
+    assert ids(postgres) == [1]
+
+
+async def test_cancelled_while_the_server_hangs_it_ends_at_once(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    sink = delivering.sink()
+    await sink.deliver(delivering.round([person(1)]))
+    with postgres.connect() as other:
+        other.autocommit = False
+        other.execute("LOCK TABLE s.penstock_offsets IN ACCESS EXCLUSIVE MODE")
+        second = delivering.round([person(2)], first={0: 1})
+        task = asyncio.create_task(sink.deliver(second))
+        await asyncio.sleep(0.2)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(4):
+                await task
+    await sink.deliver(second.again())
+    assert ids(postgres) == [1, 2]
+
+
+async def test_closing_ends_the_connection(delivering: Delivering, postgres: Postgres) -> None:
+    sink = delivering.sink()
+    await sink.deliver(delivering.round([person(1)]))
+    await sink.close()
+    await sink.close()
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'penstock'"
+    for _ in range(50):
+        if postgres.query(query) == [(0,)]:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the connection is still there")
