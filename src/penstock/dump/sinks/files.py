@@ -18,6 +18,7 @@ from crc32c import crc32c
 from penstock.dump import manifest as manifests_
 from penstock.dump.base import Chunk, Encoded, Format, NotDelivered, Part, Reject, Round, Store
 from penstock.dump.destinations.base import log
+from penstock.dump.formats.record_time import split
 from penstock.model.dumps import RECORD_TIME, error_key
 from penstock.model.streams import partition_name
 from penstock.model.tasks import ProcessingSchema
@@ -104,8 +105,6 @@ class FileSink:
         key, chunks = part.planned.key, part.batch.chunks
         if RECORD_TIME not in key:
             return [_Unit(part, key, chunks)], []
-        from penstock.dump.record_time import split
-
         assert self._processing is not None
         directories, rejects = await asyncio.to_thread(
             split, chunks, self._processing, self._partition_format, self._zone
