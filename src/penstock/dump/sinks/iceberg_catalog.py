@@ -4,10 +4,12 @@ its errors are in a line. Owns these; knows no records and no round. Everything 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
@@ -26,6 +28,7 @@ from requests import PreparedRequest, RequestException, Response, Session, Timeo
 from requests.adapters import HTTPAdapter
 from sqlalchemy.exc import SQLAlchemyError
 
+from penstock.destinations import Dli
 from penstock.dump.base import NotDelivered
 from penstock.dump.decoding import reason
 from penstock.dump.destinations import dli
@@ -53,7 +56,30 @@ class _Patient(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         kwargs["timeout"] = kwargs.get("timeout") or (CONNECT_SECONDS, ANSWER_SECONDS)
+        if isinstance(request.body, bytes) and b'"add-schema"' in request.body:
+            request.prepare_body(with_last_column(request.body), None)
         return super().send(request, *args, **kwargs)
+
+
+def with_last_column(body: bytes) -> bytes:
+    """A commit that adds columns, with the highest column id of each schema: the protocol lets clients leave it out, which some
+    catalogs (Nessie 0.99) answer with an error."""
+    commit = msgspec.json.decode(body)
+    for update in commit["updates"]:
+        if update.get("action") == "add-schema":
+            update.setdefault("last-column-id", max(_ids(update["schema"])))
+    return msgspec.json.encode(commit)
+
+
+def _ids(kind: Any) -> Iterator[int]:
+    """Ids of columns, and of what is in them, in a type written as JSON."""
+    if isinstance(kind, dict):
+        yield from (kind[name] for name in ("id", "element-id", "key-id", "value-id") if name in kind)
+        for below in kind.values():
+            yield from _ids(below)
+    elif isinstance(kind, list):
+        for below in kind:
+            yield from _ids(below)
 
 
 class _Rest(RestCatalog):
@@ -90,19 +116,20 @@ def open_catalog(place: Place, destination: Destination, agency: str) -> Catalog
     return SqlCatalog(entry.name, **properties)
 
 
-def create_embedded(destination: dli.SqlCatalog) -> Catalog:
+def embedded_catalog(entry: Dli, file: Path) -> Catalog:
     """The catalog in the data directory, made if it is not there yet."""
-    folder = destination.embedded.parent
-    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    return SqlCatalog(
-        destination.entry.name, uri=_database(destination), warehouse=folder.absolute().as_uri()
-    )
+    file.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    return SqlCatalog(entry.name, uri=_sqlite(file), warehouse=file.parent.absolute().as_uri())
+
+
+def _sqlite(file: Path) -> str:
+    return f"sqlite:///{file.absolute()}?timeout={ANSWER_SECONDS}"
 
 
 def _database(destination: dli.SqlCatalog) -> str:
     uri = destination.entry.uri
     if not uri:
-        return f"sqlite:///{destination.embedded.absolute()}?timeout={ANSWER_SECONDS}"
+        return _sqlite(destination.embedded)
     scheme, _, rest = uri.partition("://")
     if not scheme.startswith("postgresql"):
         return uri
