@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from penstock.dump.base import NotDelivered
 from penstock.dump.destinations.base import Place
 from penstock.dump.sinks import dws, dws_copy
 from penstock.dump.sinks.dws import DwsSink
-from penstock.model.streams import DataType, Stream
+from penstock.model.streams import DataType
 from penstock.model.tasks import ConsumerStrategy, DwsDescriptor, DwsOptions
 
 pytestmark = pytest.mark.services
@@ -67,26 +67,26 @@ class Delivering:
 
     @property
     def descriptor(self) -> DwsDescriptor:
-        fields: dict[str, Any] = dict(
-            task_name="load",
-            agency_name="dis_admin_agency",
-            deliver_time_interval=30,
-            consumer_strategy=ConsumerStrategy.TRIM_HORIZON,
-            retry_duration=60,
-            dws_cluster_name="cluster",
-            dws_cluster_id="c",
-            dws_database_name="penstock",
-            dws_schema="s",
-            dws_table_name="t",
-            dws_delimiter=",",
-            user_name="loader",
-            kms_user_key_name="key",
-            kms_user_key_id="k",
-            obs_bucket_path="bucket",
-            file_prefix="",
-            dws_table_columns="",
-            options=DwsOptions(**self.options),
-        )
+        fields: dict[str, Any] = {
+            "task_name": "load",
+            "agency_name": "dis_admin_agency",
+            "deliver_time_interval": 30,
+            "consumer_strategy": ConsumerStrategy.TRIM_HORIZON,
+            "retry_duration": 60,
+            "dws_cluster_name": "cluster",
+            "dws_cluster_id": "c",
+            "dws_database_name": "penstock",
+            "dws_schema": "s",
+            "dws_table_name": "t",
+            "dws_delimiter": ",",
+            "user_name": "loader",
+            "kms_user_key_name": "key",
+            "kms_user_key_id": "k",
+            "obs_bucket_path": "bucket",
+            "file_prefix": "",
+            "dws_table_columns": "",
+            "options": DwsOptions(**self.options),
+        }
         return DwsDescriptor(**(fields | self.fields))
 
     def sink(self) -> DwsSink:
@@ -94,15 +94,15 @@ class Delivering:
         self.sinks.append(sink)
         return sink
 
-    def round(self, records: Sequence[Any] | dict[int, Sequence[Any]], **more: Any) -> MadeRound:
-        parts = records if isinstance(records, dict) else {0: records}
+    def round(self, records: Sequence[Any] | Mapping[int, Sequence[Any]], **more: Any) -> MadeRound:
+        parts = records if isinstance(records, Mapping) else {0: records}
         data = {
             partition: [r if isinstance(r, bytes) else json.dumps(r).encode() for r in values]
             for partition, values in parts.items()
         }
         return make_round(self.descriptor, self.stream, data, **more)
 
-    async def deliver(self, records: Sequence[Any] | dict[int, Sequence[Any]], **more: Any) -> MadeRound:
+    async def deliver(self, records: Sequence[Any] | Mapping[int, Sequence[Any]], **more: Any) -> MadeRound:
         round_ = self.round(records, **more)
         await self.sink().deliver(round_)
         return round_
@@ -116,7 +116,7 @@ async def delivering(postgres: Postgres, tmp_path: Path) -> Any:
         await sink.close()
 
 
-def person(number: int, **more: Any) -> dict[str, Any]:
+def person(number: int | str, **more: Any) -> dict[str, Any]:
     return {"id": number, "name": f"n{number}", "score": 1.5, "at": None, "tags": None} | more
 
 
@@ -233,7 +233,7 @@ async def test_without_leave_to_make_the_offsets_it_is_at_least_once(
     assert sink.guarantee == "exactly once"
     assert ids(postgres) == [1, 1, 1]
     postgres.query("REVOKE ALL ON s.penstock_offsets FROM guest")
-    with pytest.raises(NotDelivered, match="needs SELECT, INSERT and UPDATE on s.penstock_offsets"):
+    with pytest.raises(NotDelivered, match=r"needs SELECT, INSERT and UPDATE on s\.penstock_offsets"):
         await sink.deliver(round_.again())
 
 
@@ -379,8 +379,10 @@ async def test_pieces_are_smaller_than_rounds(
     delivering: Delivering, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dws, "PIECE_ROWS", 4)
-    records = {p: [person(n) if n % 5 else b"x" for n in range(p * 100, p * 100 + 23)] for p in range(3)}
-    records[1][8] = person("word")  # type: ignore[arg-type]
+    records: dict[int, list[Any]] = {
+        p: [person(n) if n % 5 else b"x" for n in range(p * 100, p * 100 + 23)] for p in range(3)
+    }
+    records[1][8] = person("word")
     round_ = await delivering.deliver(records)
     expected = [n for p in range(3) for n in range(p * 100, p * 100 + 23) if n % 5 and n != 108]
     assert ids(postgres) == expected
@@ -396,9 +398,9 @@ async def test_more_refused_rows_than_reject_limit_are_not_committed(
 ) -> None:
     """5.5.7 table 5-106: up to the limit an import is successful. Both those refused here and those the table refuses count."""
     delivering.options = {"reject_limit": 2}
-    within = await delivering.deliver([b"no json", person("word"), person(1)])  # type: ignore[arg-type]
+    within = await delivering.deliver([b"no json", person("word"), person(1)])
     assert within.discards == {0: 2}
-    over = delivering.round([person(2), b"no json", person("word"), person("x")], first={0: 3})  # type: ignore[arg-type]
+    over = delivering.round([person(2), b"no json", person("word"), person("x")], first={0: 3})
     with pytest.raises(NotDelivered, match="than reject_limit allows, 2: record 6 of shardId-0000000000"):
         await delivering.sink().deliver(over)
     assert over.rejected == {}
@@ -410,7 +412,7 @@ async def test_more_refused_rows_than_reject_limit_are_not_committed(
 
 async def test_refused_rows_are_in_the_error_table_once(delivering: Delivering, postgres: Postgres) -> None:
     delivering.options = {"error_table_name": "Errors"}
-    round_ = delivering.round({2: [person(1), b"no\tjson \\ \xff\0", person("word")]}, first={2: 40})  # type: ignore[arg-type]
+    round_ = delivering.round({2: [person(1), b"no\tjson \\ \xff\0", person("word")]}, first={2: 40})
     round_.crash_at = "staged"
     with pytest.raises(Crash):
         await delivering.sink().deliver(round_)
@@ -443,7 +445,7 @@ async def test_a_table_that_is_no_error_table_is_said_to_be_none(
     delivering: Delivering, postgres: Postgres
 ) -> None:
     delivering.options = {"error_table_name": "t"}
-    with pytest.raises(NotDelivered, match="error table s.t has no column begintime"):
+    with pytest.raises(NotDelivered, match=r"error table s\.t has no column begintime"):
         await delivering.deliver([person(1)])
 
 
@@ -520,7 +522,7 @@ async def test_a_server_that_went_away_between_rounds_or_in_one(
     await sink.deliver(delivering.round([person(1)]))
     made = delivering.round([person(2)], first={0: 1})
     round_ = Going(made.task, made.stream, made.plan, made.parts)
-    with pytest.raises(NotDelivered, match="connection to the database was lost|shutting down|terminating"):
+    with pytest.raises(NotDelivered, match=r"connection to the database was lost|shutting down|terminating"):
         await sink.deliver(round_)
     if how != "disconnected":
         with pytest.raises(NotDelivered, match="the cluster does not answer"):
