@@ -10,6 +10,7 @@ the last is sent.
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from decimal import Decimal
@@ -207,8 +208,8 @@ class Complaint(NamedTuple):
 
     @property
     def passing(self) -> bool:
-        """Nothing is wrong with the point. What is comes without an exception's name: an illegal name, too many tags."""
-        return self.unknown or self.said.startswith(_PASSING) or "Exception" in self.said
+        """Nothing is wrong with the point. Where something is, the server says what: an illegal name, too many tags."""
+        return bool(_PASSING.match(self.said))
 
 
 _PASSING = (
