@@ -231,9 +231,20 @@ def server_with(
         data = directory / "data"
         for name in ("obsbucket", "obsbackupbucket"):
             (data / "obs" / name).mkdir(parents=True)
-        server = Server(data, "--config", str(config), env={"LAKE_KEY": LAKE_KEY, "LAKE_SECRET": LAKE_SECRET})
+        env = {"LAKE_KEY": LAKE_KEY, "LAKE_SECRET": LAKE_SECRET, "JAVA_HOME": str(idle_jdk(directory / "jdk"))}
+        server = Server(data, "--config", str(config), env=env)
         stack.enter_context(server)
         yield server, fakes
+
+
+def idle_jdk(home: Path) -> Path:
+    """A JAVA_HOME whose programs are there and fail: taking a task for Carbon files is a matter of looking for them."""
+    (home / "bin").mkdir(parents=True)
+    for name in ("java", "javac", "mvn"):
+        program = home / "bin" / name
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+    return home
 
 
 def path_of(stream: str, rest: str = "") -> str:

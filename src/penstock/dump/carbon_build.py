@@ -48,11 +48,9 @@ _GOALS = (
 
 
 def program(name: str) -> str | None:
-    """Where a program of the JDK, or Maven, is: on PATH, else below JAVA_HOME."""
-    if found := shutil.which(name):
-        return found
+    """Where a program of the JDK, or Maven, is: below JAVA_HOME, which Maven goes by, else on PATH."""
     home = os.environ.get("JAVA_HOME") or ""
-    return shutil.which(name, path=f"{home}/bin") if home else None
+    return (shutil.which(name, path=f"{home}/bin") if home else None) or shutil.which(name)
 
 
 def missing(data: Path) -> str:

@@ -269,6 +269,8 @@ class _Process:
         return f"{ended}: {said[-1][:500]}" if said else ended
 
     def kill(self) -> None:
+        """It hangs."""
+        self._words.append(f"no answer within {REQUEST_SECONDS:g} s, so it was killed")
         self._process.kill()
 
     def close(self) -> None:

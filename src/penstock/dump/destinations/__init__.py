@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 from penstock.destinations import Destinations
+from penstock.dump.carbon_helper import check_carbon
 from penstock.dump.destinations import cloudtable, dli
 from penstock.dump.destinations.base import Destination, Place
 from penstock.dump.destinations.dws import Database
@@ -32,6 +33,7 @@ class Asking:
 
     async def check(self, question: Question) -> None:
         """Raises ApiError with the documented code."""
+        check_carbon(question.descriptor, self._data)
         project = question.stream.project_id
         async with self._open.setdefault(project, asyncio.Semaphore(_AT_ONCE)):
             place = Place(self._destinations, self._data, self._seconds, question.account)
