@@ -42,6 +42,11 @@ class SteppedTime:
     def monotonic(self) -> float:
         return time.monotonic() + self._seconds
 
+    @property
+    def advanced(self) -> float:
+        """Seconds that have been added so far."""
+        return self._seconds
+
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass at once on both clocks."""
         if seconds < 0:

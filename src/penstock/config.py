@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -83,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Region named in the service catalog."""
     events_allow_private: bool = False
     """Whether webhooks may be at loopback and private addresses."""
+    time_zone: str = "UTC"
+    """Zone of the directories that dump tasks name after times."""
     destinations: Destinations = Destinations()
     """Where dump tasks may deliver to."""
     external: External = External()
@@ -124,8 +127,10 @@ KEYS: dict[str, str] = {
     "access_log": "--access-log",
     "access_log_fields": "--access-log-fields",
     "region": "--region",
+    "time_zone": "--time-zone",
 }
-"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region, access_log_fields and test_controls have none)."""
+"""Name in [server] of the file, and in capitals after PENSTOCK_ -> option of `penstock serve` (region, time_zone, access_log_fields
+and test_controls have none)."""
 
 EVENT_KEYS = ("allow_private",)
 """Names in [events] of the file, and in capitals after PENSTOCK_EVENTS_."""
@@ -230,6 +235,7 @@ def _build(given: Mapping[str, _Given], limit_overrides: dict[str, object]) -> S
         access_log=_path(given, "access_log"),
         access_log_fields=_switch(given, "access_log_fields", default=False),
         region=_region(given),
+        time_zone=_zone(given),
         events_allow_private=_switch(given, "events_allow_private", default=False),
     )
     _check_together(settings)
@@ -299,6 +305,14 @@ def _region(given: Mapping[str, _Given]) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
         raise ConfigError(f"{name} {value!r} is not a region name: up to 64 letters, digits, `_`, `-` or `.`")
     return value
+
+
+def _zone(given: Mapping[str, _Given]) -> str:
+    value, name = _said(given, "time_zone", "UTC")
+    try:
+        return ZoneInfo(str(value)).key
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{name} {value!r} is not a time zone such as UTC or Asia/Shanghai") from error
 
 
 def _switch(given: Mapping[str, _Given], key: str, *, default: bool) -> bool:

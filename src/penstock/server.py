@@ -17,6 +17,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import structlog
 import uvloop
@@ -27,7 +28,9 @@ from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SteppedTime, SystemClock
 from penstock.config import ConfigError, Settings
 from penstock.credentials import FILE
+from penstock.dump.coordinator import Coordinator, node_name
 from penstock.dump.destinations import Asking
+from penstock.dump.host import Dumps
 from penstock.http.app import Application
 from penstock.http.controls import Controls
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
@@ -64,6 +67,7 @@ from penstock.service.reconcile import reconcile
 from penstock.service.records import Records
 from penstock.service.subscriptions import Subscriptions
 from penstock.service.task_directory import Tasks
+from penstock.service.task_runs import TaskRuns
 from penstock.service.traffic import Traffic
 from penstock.workers.core import Workers
 
@@ -80,6 +84,7 @@ class _Parts(NamedTuple):
     partitions: Partitions
     cursor_key: bytes
     disk: Disk | None
+    dumps: Dumps
 
 
 def run(settings: Settings) -> int:
@@ -136,6 +141,7 @@ async def _serve(settings: Settings) -> int:
         ]
         for job in jobs:
             job.start()
+        parts.dumps.start()
         url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"
         _log.info("management ready", url=f"http://{address_of(back)}")
         # What exists now stays: the collector need not look at it again.
@@ -153,6 +159,7 @@ async def _serve(settings: Settings) -> int:
         )
         await stop.wait()
         _log.info("stopping")
+        dumps_stopped = asyncio.create_task(parts.dumps.stop())
         if settings.workers == 1:
             server.close()
             await shared.finish(SHUTDOWN_SECONDS)
@@ -160,6 +167,7 @@ async def _serve(settings: Settings) -> int:
             await workers.stop(SHUTDOWN_SECONDS)
         for job in jobs:
             await job.stop()
+        await dumps_stopped
         await rollup.finish()
         with contextlib.suppress(TimeoutError):  # the next start finishes what does not
             await asyncio.wait_for(settle(), 0.5)
@@ -241,7 +249,9 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             destinations=Asking(settings.destinations, settings.data, limits.destination_seconds),
         )
         await reconcile(context)
-        yield _Parts(context, partitions, cursor_key, disk)
+        runs = await TaskRuns.open(catalog, tasks, clock, node_name(settings.data))
+        dumps = Dumps(Coordinator(context, runs, ZoneInfo(settings.time_zone)))
+        yield _Parts(context, partitions, cursor_key, disk, dumps)
 
 
 def _controls(parts: _Parts, jobs: list[Periodic | Webhooks]) -> Controls | None:
@@ -257,8 +267,9 @@ def _controls(parts: _Parts, jobs: list[Periodic | Webhooks]) -> Controls | None
         for job in jobs:
             if isinstance(job, Periodic):
                 await job.run_once()
+        await parts.dumps.settle()
 
-    return Controls(clock, parts.disk, run_jobs)
+    return Controls(clock, parts.disk, run_jobs, parts.dumps.arm)
 
 
 def _sweeper(served: list[Shared]) -> Callable[[], Awaitable[None]]:

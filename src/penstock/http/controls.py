@@ -4,7 +4,8 @@ with `--test-controls`.
     GET  /test/clock    {"now_ms": …}
     POST /test/clock    {"advance_seconds": 3600}: an hour passes at once, and every job that is due has run before the reply
     POST /test/faults   {"call": "fdatasync", "error": "EIO", "after": 0, "times": 1}
-    DELETE /test/faults the disk works again
+    POST /test/faults   {"call": "dump.planned", "times": 1}: the dump process dies at that step of a round; with "server": true all dies
+    DELETE /test/faults everything works again
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from penstock.clock import SteppedTime
+from penstock.dump.points import Armed
 from penstock.http.call import decode_json, to_json
 from penstock.http.exchange import JSON, Response
 from penstock.iam.base import SentRequest
@@ -36,15 +38,42 @@ class InjectFault(msgspec.Struct):
     times: Annotated[int, msgspec.Meta(ge=-1)] = 1
 
 
+class KillAt(msgspec.Struct):
+    """Body of POST /test/faults for a step of a dump round (`dump.points`)."""
+
+    call: Literal[
+        "dump.planned",
+        "dump.staged",
+        "dump.visible",
+        "dump.manifest",
+        "dump.delivered",
+        "dump.backed_up",
+        "dump.committed",
+    ]
+    times: Annotated[int, msgspec.Meta(ge=1)] = 1
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    server: bool = False
+
+
+class _Call(msgspec.Struct):
+    call: str
+
+
 class Controls:
-    """`run_jobs` runs every periodic job once."""
+    """`run_jobs` runs every periodic job once, and what dump tasks have due; `arm` has the dump process die at a point (None: at
+    none)."""
 
     def __init__(
-        self, clock: SteppedTime, disk: InjectedDisk, run_jobs: Callable[[], Awaitable[None]]
+        self,
+        clock: SteppedTime,
+        disk: InjectedDisk,
+        run_jobs: Callable[[], Awaitable[None]],
+        arm: Callable[[Armed | None], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._disk = disk
         self._run_jobs = run_jobs
+        self._arm = arm
 
     async def respond(self, sent: SentRequest) -> Response:
         """Answer one of the pages. Raises ApiError."""
@@ -53,7 +82,12 @@ class Controls:
                 self._clock.advance(decode_json(sent.body, Advance).advance_seconds)
                 await self._run_jobs()
             return Response(200, JSON, to_json({"now_ms": self._clock.now_ms()}))
+        if sent.method == "POST" and decode_json(sent.body, _Call).call.startswith("dump."):
+            kill = decode_json(sent.body, KillAt)
+            await self._arm(Armed(kill.call.removeprefix("dump."), kill.times, kill.after, kill.server))
+            return Response(204)
         self._disk.heal()
+        await self._arm(None)
         if sent.method == "POST":
             fault = decode_json(sent.body, InjectFault)
             self._disk.fail(fault.call, Fault(fault.error, fault.after, fault.times))

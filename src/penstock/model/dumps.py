@@ -51,7 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     number: int
-    """Rounds of the task are counted from 1; a round that is repeated keeps its number."""
+    """Greater than that of every earlier round of the task: when it was planned, in milliseconds, or one more than the last. A round
+    that is repeated keeps its number."""
     created_ms: int
     parts: tuple[PlannedPart, ...]
     failing_since_ms: int = 0

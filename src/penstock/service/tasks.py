@@ -358,6 +358,12 @@ def _sealed(context: Context, task_id: str, checked: Checked) -> bytes:
     return context.tasks.seal(task_id, checked.password, _kms_secret(context, descriptor))
 
 
+def open_password(context: Context, task: Task) -> str:
+    """The password that came with a task; empty when none did. DIS.4351."""
+    descriptor = task.descriptor
+    return _password(context, task, descriptor) if isinstance(descriptor, model.DwsDescriptor) else ""
+
+
 def _password(context: Context, task: Task, descriptor: model.DwsDescriptor) -> str:
     """The password a task has. DIS.4351 when its key is not the one it was sealed with."""
     try:
