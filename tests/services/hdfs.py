@@ -12,6 +12,7 @@ import platform
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from tests.services.base import Service
@@ -73,9 +74,8 @@ class HdfsCluster(Service):
     def call(self, method: str, path: str, operation: str, **parameters: str) -> Any:
         """A question to the NameNode as the superuser."""
         query = {"op": operation, "user.name": self.USER, **parameters}
-        reply = httpx.request(
-            method, f"{self.url}/webhdfs/v1{path}", params=query, timeout=10, trust_env=False
-        )
+        url = f"{self.url}/webhdfs/v1{quote(path)}"
+        reply = httpx.request(method, url, params=query, timeout=10, trust_env=False)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 
@@ -103,6 +103,11 @@ class HdfsCluster(Service):
     def _address(self, name: str) -> str:
         return f"127.0.0.1:{self.port(name)}"
 
+    def syncs(self, datanode: str = "datanode-1") -> int:
+        """How many files of blocks a DataNode has synced to its disk."""
+        bean = self._bean(self._address(f"{datanode}-http"), "service=DataNode,name=DataNodeActivity*")
+        return int(bean["FsyncCount"])
+
     def _bean(self, address: str, query: str) -> dict[str, Any]:
         reply = httpx.get(f"http://{address}/jmx?qry=Hadoop:{query}", timeout=5, trust_env=False)
         bean: dict[str, Any] = reply.raise_for_status().json()["beans"][0]
@@ -128,6 +133,8 @@ class HdfsCluster(Service):
         directory = self.directory / f"{datanode or 'namenode'}.conf"
         directory.mkdir(exist_ok=True)
         (directory / "log4j.properties").write_text(_LOGGING)
+        # Counters are those of the last second, not of the last ten.
+        (directory / "hadoop-metrics2.properties").write_text("*.period=1\n")
         # The daemons die where the machine's name has no address.
         (directory / "hosts").write_text(f"127.0.0.1 localhost {platform.node()}\n")
         (self.directory / "tmp").mkdir(exist_ok=True)
@@ -149,6 +156,8 @@ class HdfsCluster(Service):
             "dfs.namenode.heartbeat.recheck-interval": "2000",
             "dfs.namenode.resource.du.reserved": "10485760",
             "dfs.namenode.edits.noeditlogchannelflush": "true",
+            # 1,000 entries a page by default: a directory of several would take its time to make.
+            "dfs.ls.limit": "20",
             # 400 by default, which makes every small file take 0.3 s.
             "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
         }
