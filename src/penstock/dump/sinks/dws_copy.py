@@ -32,7 +32,7 @@ GRACE_SECONDS = 5.0
 IDLE_SECONDS = 300
 """After which a server ends a transaction that nobody goes on with: that of a process that was stopped, not killed, holds locks."""
 BLOCK_BYTES = 256 << 10
-LEAST_ROWS = 64
+LEAST_ROWS = 8
 """When rows are refused one after the other, COPY takes no fewer than this at once."""
 
 _CREATE_OFFSETS = """
