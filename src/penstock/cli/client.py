@@ -152,6 +152,10 @@ class Client:
         """POST streams/NAME/action: freeze or thaw."""
         self._call("POST", f"/streams/{encode(name)}/action", body={"action": action}, stream=name)
 
+    def dump_task(self, stream: str, name: str) -> dict[str, Any]:
+        """GET streams/STREAM/transfer-tasks/NAME (5.5.4)."""
+        return self._call("GET", f"/streams/{encode(stream)}/transfer-tasks/{encode(name)}", stream=stream)
+
     # Apps and checkpoints
 
     def create_app(self, name: str) -> None:
