@@ -219,7 +219,7 @@ async def test_illegal_points(tsdb: OpenTsdb) -> None:
     assert "illegal character" in reasons[2]
     assert "bytes is more than it takes" in reasons[3]
     assert reasons[4:] == [
-        "attribute at is not a Timestamp that is a time",
+        "attribute at is not a Timestamp",
         "attribute value is not a Bigint",
         "it has none of the attributes that tags are made of, and a point needs one",
         "attribute value is not a Bigint",

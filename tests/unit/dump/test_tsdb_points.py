@@ -121,8 +121,8 @@ def test_times() -> None:
     ]
     bad = [record(at=at) for at in (1_700_000_000, "15/11/2023", None, "01/01/1969 00:00:00")]
     assert reasons(made(bad, schema("m", form=form))) == [
-        "attribute at is not a String that is a time",
-        "attribute at is not a String that is a time",
+        "attribute at is not a String",
+        "attribute at is not a time of the form dd/MM/yyyy HH:mm:ss",
         "attribute at is missing",
         "attribute at is a time before 1970",
     ]

@@ -70,9 +70,11 @@ class Reader:
             if self._exact is None:
                 self._exact = _decode_exactly(self._row.data)
             source = self._exact
-        found = attribute(source, name)
-        if found is None or found is MISSING:
-            return None
+        found = source.get(name)
+        if found is None:  # which it may be, or be in an object
+            found = attribute(source, name)
+            if found is None or found is MISSING:
+                return None
         try:
             return _READ[kind](found)
         except (ValueError, ArithmeticError) as error:

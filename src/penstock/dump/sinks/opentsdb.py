@@ -78,8 +78,9 @@ class OpenTsdbSink:
             yield points[start : start + count]
             start += count
 
-    async def _put(self, points: list[Point], illegal: list[Complaint]) -> None:
-        """Put points, in as many requests as it takes."""
+    async def _put(self, points: list[Point], illegal: list[Complaint], *, patient: bool = True) -> None:
+        """Put points, in as many requests as it takes. Those that were not stored in time are sent once more if `patient`: a busy HBase
+        has them by then, and a large round would otherwise begin again for the slowest of its requests."""
         content = await asyncio.to_thread(body, points)
         if len(content) > BODY_BYTES and len(points) > 1:
             await self._halves(points, illegal)
@@ -97,10 +98,13 @@ class OpenTsdbSink:
                 await self._halves(points, illegal)
                 return
             found = [Complaint(points[0], f"a point of {len(content)} bytes is more than it takes")]
+        late = [complaint.point for complaint in found if complaint.late and complaint.point is not None]
         for complaint in found:
-            if complaint.passing or complaint.point is None:
+            if complaint.point is None or (complaint.passing and not (complaint.late and patient)):
                 raise NotDelivered(_line(complaint))
-        illegal += found
+        illegal += (complaint for complaint in found if not complaint.late)
+        if late:
+            await self._put(late, illegal, patient=False)
 
     async def _halves(self, points: list[Point], illegal: list[Complaint]) -> None:
         middle = len(points) // 2

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.dump.base import Part, Reject
-from penstock.dump.decoding import MISSING, Row, attribute, moment
+from penstock.dump.decoding import Row, moment
 from penstock.dump.sinks.attribute_types import Reader, Source, Unfit, Value, rows, text
 from penstock.model.tasks import (
     AttributeType,
@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
     metric: str
     timestamp: int
-    """Seconds, or milliseconds from SECONDS_END on."""
+    """Since 1970 UTC: seconds, from SECONDS_END on milliseconds."""
     value: int | float
     tags: dict[str, str]
     sources: list[Source]
@@ -85,9 +85,8 @@ class PointMaker:
                     key = point_key(point.metric, point.timestamp, point.tags)
                     known = points.get(key)
                     if known is not None:
-                        point.sources.extend(known.sources)
-                    if source not in point.sources:
-                        point.sources.append(source)
+                        point.sources.extend(one for one in known.sources if one is not source)
+                    point.sources.append(source)
                     points[key] = point
             if rejects:
                 rejected.setdefault(partition, []).extend(rejects)
@@ -101,7 +100,7 @@ class PointMaker:
             value = _number(reader, schema.value)
             if value is None:
                 continue
-            timestamp = _time(row, schema.timestamp, self._zone)
+            timestamp = _time(reader, schema.timestamp, self._zone)
             tags = _tags(reader, schema.tags)
             for metric in schema.metric:
                 made.append(Point(_metric(reader, metric), timestamp, value, tags, []))
@@ -124,18 +123,21 @@ def _metric(reader: Reader, metric: Metric) -> str:
     return _name(metric.value, text(name))
 
 
-def _time(row: Row, wanted: TsdbTimestamp, zone: tzinfo) -> int:
-    value = attribute(row.value, wanted.value)
+def _time(reader: Reader, wanted: TsdbTimestamp, zone: tzinfo) -> int:
+    """Seconds since 1970 UTC of a text, milliseconds of a Timestamp."""
+    kind = AttributeType.TIMESTAMP if wanted.type is TimestampType.TIMESTAMP else AttributeType.STRING
+    value = reader.read(wanted.value, kind)
+    if value is None:
+        raise Unfit(f"attribute {wanted.value} is missing")
+    if isinstance(value, int):
+        return value
     found = moment(value, wanted.type, wanted.format, zone)
     if found is None:
-        state = "missing" if value is None or value is MISSING else f"not a {wanted.type} that is a time"
-        raise Unfit(f"attribute {wanted.value} is {state}")
-    seconds = int(found.timestamp())
+        raise Unfit(f"attribute {wanted.value} is not a time of the form {wanted.format}")
+    seconds = round(found.timestamp())
     if seconds <= 0:
         raise Unfit(f"attribute {wanted.value} is a time before 1970")
-    if wanted.type is TimestampType.STRING and seconds < SECONDS_END:
-        return seconds
-    return round(found.timestamp() * 1000)
+    return seconds if seconds < SECONDS_END else seconds * 1000
 
 
 def _number(reader: Reader, wanted: TsdbValue) -> int | float | None:
@@ -207,18 +209,23 @@ class Complaint(NamedTuple):
         return self.said.startswith("Unknown metric")
 
     @property
+    def late(self) -> bool:
+        """It was not stored within the time, and may be yet."""
+        return self.said.startswith(_LATE)
+
+    @property
     def passing(self) -> bool:
         """Nothing is wrong with the point. Where something is, the server says what: an illegal name, too many tags."""
         return bool(_PASSING.match(self.said))
 
 
-_PASSING = (
-    "Write timedout",
-    "Storage exception",
-    "Please throttle",
-    "Timeout exception",
-    "Unexpected exception",
+_LATE = "Write timedout"
+_PASSING = re.compile(
+    rf"Unknown metric|{_LATE}|Storage exception|Please throttle|Timeout exception|Unexpected exception"
+    r"|[\w.$]+Exception\b"
 )
+"""How complaints begin that are not about the point (PutDataPointRpc of OpenTSDB 2.4). Those that are may quote any name, so only the
+beginning counts."""
 
 
 class _Refused(msgspec.Struct):
