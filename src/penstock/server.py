@@ -220,6 +220,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
         directory.on_change(groups.stream_changed)
         tasks = await Tasks.open(catalog, sealer)
         directory.on_change(tasks.stream_changed)
+        runs = await TaskRuns.open(catalog, tasks, clock, node_name(settings.data))
         traffic = Traffic(clock)
         events = Events(catalog, limits, clock)
         subscriptions = Subscriptions(catalog, sealer, limits, clock)
@@ -242,6 +243,7 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             apps=apps,
             groups=groups,
             tasks=tasks,
+            task_runs=runs,
             traffic=traffic,
             events=events,
             points=Points(catalog, traffic, directory, events, clock),
@@ -249,7 +251,6 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
             destinations=Asking(settings.destinations, settings.data, limits.destination_seconds),
         )
         await reconcile(context)
-        runs = await TaskRuns.open(catalog, tasks, clock, node_name(settings.data))
         dumps = Dumps(Coordinator(context, runs, ZoneInfo(settings.time_zone)))
         yield _Parts(context, partitions, cursor_key, disk, dumps)
 

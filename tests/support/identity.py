@@ -11,6 +11,7 @@ from penstock.catalog.base import (
     Change,
     Domain,
     Exists,
+    Expect,
     Insert,
     Missing,
     Project,
@@ -64,6 +65,10 @@ class MemoryCatalog:
             return len(gone)
         values = table.values(change.value)
         key = values[: table.keys]
+        if isinstance(change, Expect):
+            if rows.get(key) != change.value:
+                raise Missing(str(key))
+            return 0
         if isinstance(change, Insert) and key in rows:
             raise Exists(str(key))
         if isinstance(change, Replace) and key not in rows:

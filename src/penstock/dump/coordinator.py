@@ -58,6 +58,7 @@ class Coordinator:
         self._zone = zone
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
+        self._settling = asyncio.Lock()
         self._assigned: dict[str, Assigned] = {}
         context.tasks.on_change(self._task_changed)
         context.directory.on_change(self._stream_changed)
@@ -77,7 +78,8 @@ class Coordinator:
         while True:
             try:
                 await self.settle()
-                await asyncio.wait_for(self._wake.wait(), RENEW_SECONDS)
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 await self._renew()
             except (CatalogError, Damaged):
@@ -85,15 +87,16 @@ class Coordinator:
                 await asyncio.sleep(1.0)
 
     async def settle(self) -> None:
-        """Look at every task that changed."""
-        while self._dirty:
-            task_id = self._dirty.pop()
-            try:
-                await self._look_at(task_id)
-            except BaseException:
-                self._dirty.add(task_id)
-                raise
-        self._wake.clear()
+        """Look at every task that changed; return when that is done, whoever does it."""
+        async with self._settling:
+            while self._dirty:
+                task_id = self._dirty.pop()
+                try:
+                    await self._look_at(task_id)
+                except BaseException:
+                    self._dirty.add(task_id)
+                    raise
+            self._wake.clear()
 
     def reassign(self) -> None:
         """Everything again, under new epochs: the engine is a new one."""
@@ -222,9 +225,10 @@ class Coordinator:
         """See Core."""
         await _ours(self.runs.save_plan(plan, epoch))
 
-    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition]) -> None:
+    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition], guarantee: str) -> None:
         """See Core."""
         await _ours(self.runs.commit(task_id, epoch, positions))
+        self.runs.guarantees[task_id] = guarantee
 
     async def trouble(self, trouble: Trouble) -> None:
         """See Core."""

@@ -66,8 +66,8 @@ class Core(Protocol):
     async def save_plan(self, plan: Plan, epoch: int) -> None:
         """Durable when it returns."""
 
-    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition]) -> None:
-        """The plan is done and goes; durable when it returns."""
+    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition], guarantee: str) -> None:
+        """The plan is done and goes; durable when it returns. `guarantee` is the sink's, for the details."""
 
     async def trouble(self, trouble: Trouble) -> None:
         """Say how it goes, for the details, the list and the events."""

@@ -71,6 +71,7 @@ class CommitCall(msgspec.Struct, array_like=True):
     task_id: str
     epoch: int
     positions: list[TaskPosition]
+    guarantee: str
 
 
 class Dumps:
@@ -272,7 +273,7 @@ class Dumps:
     async def _on_commit(self, body: msgspec.Raw) -> bool:
         call = msgspec.msgpack.decode(body, type=CommitCall)
         with contextlib.suppress(LeaseLost):
-            await self._coordinator.commit(call.task_id, call.epoch, call.positions)
+            await self._coordinator.commit(call.task_id, call.epoch, call.positions, call.guarantee)
             return True
         return False
 

@@ -55,8 +55,8 @@ class RemoteCore:
     async def save_plan(self, plan: Plan, epoch: int) -> None:
         await self._ask("plan", PlanCall(plan, epoch), bool)
 
-    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition]) -> None:
-        await self._ask("commit", CommitCall(task_id, epoch, positions), bool)
+    async def commit(self, task_id: str, epoch: int, positions: list[TaskPosition], guarantee: str) -> None:
+        await self._ask("commit", CommitCall(task_id, epoch, positions, guarantee), bool)
 
     async def trouble(self, trouble: Trouble) -> None:
         await self._ask("trouble", trouble, bool)

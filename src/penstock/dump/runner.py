@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 
 import msgspec
 import structlog
@@ -32,6 +32,7 @@ from penstock.model.dumps import (
     gives_up_ms,
     pause_seconds,
     planned_key,
+    shown_time,
     size_trigger,
 )
 from penstock.model.tasks import TaskPosition, TaskState
@@ -173,7 +174,9 @@ class Runner:
         self._idle.set()
         self._wake.clear()
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         except TimeoutError:
             pass
 
@@ -332,10 +335,10 @@ class Runner:
             await self._core.save_plan(plan, self.assigned.epoch)
             self._plan = plan
         until = gives_up_ms(self.assigned.task.descriptor, plan.failing_since_ms)
-        line = f"{reason}; failing since {_time(plan.failing_since_ms)}" + (
+        line = f"{reason}; failing since {shown_time(plan.failing_since_ms)}" + (
             ", will be tried until it works"
             if until is None
-            else f", will be tried until {_time(until)}, then backed up and passed over"
+            else f", will be tried until {shown_time(until)}, then backed up and passed over"
         )
         self._log.warning("round not delivered", round=plan.number, attempt=attempt, reason=reason)
         await self._say(TaskState.ABNORMAL, line)
@@ -366,7 +369,8 @@ class Runner:
 
     async def _commit(self, plan: Plan, round_: RoundAtWork, *, delivered: bool) -> None:
         positions = round_.positions(self._positions, self._tools.clock.now_ms(), delivered=delivered)
-        await self._core.commit(plan.task_id, self.assigned.epoch, positions)
+        guarantee = "" if self._sink is None else self._sink.guarantee
+        await self._core.commit(plan.task_id, self.assigned.epoch, positions, guarantee)
         self._positions |= {position.partition: position for position in positions}
         self._plan = None
         self._tools.reached("committed")
@@ -378,7 +382,3 @@ class Runner:
             return
         self._troubled = state is not None
         await self._core.trouble(Trouble(self.assigned.task.task_id, self.assigned.epoch, state, reason))
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

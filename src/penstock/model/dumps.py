@@ -9,7 +9,7 @@ task's positions and forgets the plan in one transaction.
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 import msgspec
 
@@ -157,6 +157,32 @@ def due(descriptor: model.AnyDescriptor, backlogs: list[Backlog], now_ms: int) -
         return backlogs
     enough = size_trigger(descriptor)
     return [] if enough is None else [backlog for backlog in backlogs if backlog.size >= enough]
+
+
+def waits_for(
+    descriptor: model.AnyDescriptor, backlog: Backlog | None, plan: Plan | None, partition: int, now_ms: int
+) -> str:
+    """Why nothing of a partition has been delivered yet, in a line for people."""
+    if plan is not None and any(part.partition == partition for part in plan.parts):
+        since = f", failing since {shown_time(plan.failing_since_ms)}" if plan.failing_since_ms else ""
+        return f"being delivered, planned at {shown_time(plan.created_ms)}{since}"
+    if backlog is None:
+        return "nothing to deliver: every record there is has been"
+    due_at = due_ms(descriptor, backlog)
+    size = size_trigger(descriptor)
+    line = f"{backlog.records} records, about {backlog.size} bytes, the oldest {max(0, now_ms - backlog.oldest_ms) / 1000:.0f} s old: "
+    if due_at <= now_ms or (size is not None and backlog.size >= size):
+        return line + "due, the next round takes them"
+    or_size = "" if size is None else f" or once there are {size} bytes"
+    return (
+        line
+        + f"due at {shown_time(due_at)}{or_size} (deliver_time_interval {descriptor.deliver_time_interval} s)"
+    )
+
+
+def shown_time(milliseconds: int) -> str:
+    """A time as people read it."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def pause_seconds(attempt: int, random: float) -> float:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from penstock.service.points import Points
     from penstock.service.records import Records
     from penstock.service.subscriptions import Subscriptions
+    from penstock.service.task_runs import TaskRuns
 
 
 class Context(msgspec.Struct, kw_only=True):
@@ -50,6 +51,8 @@ class Context(msgspec.Struct, kw_only=True):
     groups: Groups = msgspec.field(default_factory=Groups)
     scalings: ScalingLog = msgspec.field(default_factory=ScalingLog)
     tasks: Tasks = msgspec.field(default_factory=Tasks)
+    task_runs: TaskRuns | None = None
+    """Who delivers dump tasks; the core has it."""
     points: Points | None = None
     """What `traffic` has counted, by the minute; the core has it."""
     subscriptions: Subscriptions | None = None

@@ -38,6 +38,8 @@ class TaskRuns:
         self._leases: dict[str, Lease] = {}
         """Those that are held here."""
         self._plans: dict[str, Plan] = {}
+        self.guarantees: dict[str, str] = {}
+        """What deliveries of a task have turned out to be worth (`exactly once` and so on), once one was made."""
         tasks.on_change(self._task_changed)
 
     def __repr__(self) -> str:
@@ -154,3 +156,4 @@ class TaskRuns:
         if before is not None and after is None:
             self._leases.pop(before.task_id, None)
             self._plans.pop(before.task_id, None)
+            self.guarantees.pop(before.task_id, None)

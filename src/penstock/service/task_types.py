@@ -320,6 +320,14 @@ class ListTransferTasksReply(Struct, frozen=True, kw_only=True):
     quota: Annotated[int, _text("Tasks a stream may have.")]
 
 
+class TaskLag(Struct, frozen=True, kw_only=True, gc=False):
+    """What is not delivered yet. Not in the reference."""
+
+    records: int
+    bytes: Annotated[int, _text("About: bytes of the log.")]
+    seconds: Annotated[float, _text("Age of the oldest record.")]
+
+
 class TaskPartition(Struct, frozen=True, kw_only=True, gc=False):
     """One partition of a task: what table 5-93 lists and what the sample of 5.5.4 shows."""
 
@@ -333,6 +341,8 @@ class TaskPartition(Struct, frozen=True, kw_only=True, gc=False):
     discard: Annotated[int, _text("Records passed over.")]
     last_transfer_timestamp: Annotated[int, _text("Milliseconds since the epoch; 0 before the first.")]
     last_transfer_offset: Annotated[int, _text("Last sequence number delivered; -1 for none.")]
+    lag: TaskLag | UnsetType = UNSET
+    state_reason: Annotated[str | UnsetType, _text("Why what is there has not been delivered yet.")] = UNSET
 
 
 class ShowTransferTaskReply(Struct, frozen=True, kw_only=True):
@@ -348,6 +358,11 @@ class ShowTransferTaskReply(Struct, frozen=True, kw_only=True):
     create_time: Annotated[int, _text("Milliseconds since the epoch.")]
     last_transfer_timestamp: Annotated[int, _text("Milliseconds since the epoch; 0 before the first.")]
     state_reason: Annotated[str | UnsetType, _text("Why a task is ABNORMAL or in ERROR.")] = UNSET
+    lag: Annotated[TaskLag | UnsetType, _text("Of all partitions together; seconds is the oldest's.")] = UNSET
+    guarantee: Annotated[
+        str | UnsetType,
+        _text("What a delivery is worth, once there was one.", "exactly once", "idempotent", "at least once"),
+    ] = UNSET
     obs_destination_description: ObsDestinationDescriptor | UnsetType = UNSET
     dws_destination_description: DwsDestinationDescriptor | UnsetType = UNSET
     dws_destination_descripton: DwsDestinationDescriptor | UnsetType = UNSET

@@ -22,10 +22,12 @@ from penstock.iam.base import Principal
 from penstock.iam.sealing import SealingError
 from penstock.log.base import PartitionRef, RecordLog, UnknownPartition
 from penstock.model import tasks as model
+from penstock.model.dumps import Backlog, Plan, waits_for
 from penstock.model.streams import Partition, PartitionStatus, Stream, StreamStatus, partition_name
 from penstock.model.tasks import ConsumerStrategy, Task, TaskPosition
 from penstock.model.validation import shown
 from penstock.service import task_types as wire
+from penstock.service.backlogs import backlogs
 from penstock.service.context import Context
 from penstock.service.lifecycle import to_the_end
 from penstock.service.task_asking import Question
@@ -106,6 +108,11 @@ async def show_task(
     stream = _stream(context, project_id, stream_name)
     task = _task(context, stream, task_name)
     positions = context.tasks.positions(task.task_id)
+    found, _ = await backlogs(context.log, stream, positions)
+    waiting = {backlog.partition: backlog for backlog in found}
+    now = context.clock.now_ms()
+    runs = context.task_runs
+    plan = None if runs is None else runs.plan(task.task_id)
     return wire.ShowTransferTaskReply(
         stream_id=stream.stream_id,
         streamId=stream.stream_id,
@@ -117,8 +124,19 @@ async def show_task(
         create_time=task.created_ms,
         last_transfer_timestamp=context.tasks.last_transfer_ms(task.task_id),
         state_reason=task.reason or msgspec.UNSET,
+        lag=_lag(found, now),
+        guarantee=(None if runs is None else runs.guarantees.get(task.task_id)) or msgspec.UNSET,
         partitions=[
-            _partition(context.log, task, stream, partition, positions.get(partition.number))
+            _partition(
+                context.log,
+                task,
+                stream,
+                partition,
+                positions.get(partition.number),
+                waiting.get(partition.number),
+                plan,
+                now,
+            )
             for partition in stream.partitions
         ],
         **{name: describe(task.descriptor) for name in _DESCRIPTIONS[task.descriptor.kind]},
@@ -253,8 +271,23 @@ def _options(options: model.DwsOptions) -> dict[str, str]:
     }
 
 
+def _lag(waiting: list[Backlog], now_ms: int) -> wire.TaskLag:
+    return wire.TaskLag(
+        records=sum(backlog.records for backlog in waiting),
+        bytes=sum(backlog.size for backlog in waiting),
+        seconds=max((max(0, now_ms - backlog.oldest_ms) / 1000 for backlog in waiting), default=0.0),
+    )
+
+
 def _partition(
-    log: RecordLog, task: Task, stream: Stream, partition: Partition, position: TaskPosition | None
+    log: RecordLog,
+    task: Task,
+    stream: Stream,
+    partition: Partition,
+    position: TaskPosition | None,
+    backlog: Backlog | None,
+    plan: Plan | None,
+    now_ms: int,
 ) -> wire.TaskPartition:
     """What the table lists and what the sample shows of a partition, in one."""
     position = position or TaskPosition(task_id=task.task_id, partition=partition.number, next_sequence=0)
@@ -271,6 +304,11 @@ def _partition(
         discard=position.discard,
         last_transfer_timestamp=position.last_transfer_ms,
         last_transfer_offset=position.last_transfer_offset,
+        lag=_lag([] if backlog is None else [backlog], now_ms),
+        state_reason=position.reason
+        or (
+            "stopped" if task.paused else waits_for(task.descriptor, backlog, plan, partition.number, now_ms)
+        ),
     )
 
 
