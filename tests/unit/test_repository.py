@@ -155,7 +155,7 @@ def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
     for key, option in KEYS.items():
         assert f"| `{key}` | `PENSTOCK_{key.upper()}` |" in page
-        assert key in ("region", "access_log_fields", "test_controls") or f"`{option}" in page
+        assert key in ("region", "access_log_fields", "test_controls", "time_zone") or f"`{option}" in page
 
 
 def test_every_limit_is_documented_with_its_numbers() -> None:
