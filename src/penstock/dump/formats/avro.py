@@ -167,7 +167,9 @@ class _Reader:
         if isinstance(schema, list):
             return self.union(schema)
         if isinstance(schema, str):
-            return Scalar(Kind(schema)) if schema in _PRIMITIVES else self.named(self.definitions[schema])
+            return (
+                self.primitive(schema, {}) if schema in _PRIMITIVES else self.named(self.definitions[schema])
+            )
         name = schema["type"]
         if name in _NAMED:
             self.definitions[schema["name"]] = schema

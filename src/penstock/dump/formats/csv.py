@@ -21,8 +21,7 @@ from penstock.dump.formats import avro
 MOST_ATTRIBUTES = 1000
 """Without a schema, a file of more has one column, the record as JSON: its attributes are data and no columns."""
 _AS_THEY_ARE = frozenset((str, int, float, type(None)))
-"""The writer's text of numbers is JSON's."""
-_BOOLEANS = {True: "true", False: "false", None: None}
+"""The writer's text of numbers is JSON, too."""
 
 
 class CsvFormat:
@@ -83,12 +82,9 @@ class _Names:
 
 def _cells(values: list[dict[str, Any]], name: str) -> list[Any]:
     column = list(map(methodcaller("get", name), values))
-    types = set(map(type, column))
-    if types <= _AS_THEY_ARE:
+    if set(map(type, column)) <= _AS_THEY_ARE:
         return column
-    if types <= {bool, type(None)}:
-        return list(map(_BOOLEANS.get, column))
-    return [None if value is None else json_text(value) for value in column]
+    return [value if type(value) in _AS_THEY_ARE else json_text(value) for value in column]
 
 
 def _lines(rows: Sequence[Sequence[Any]]) -> str:

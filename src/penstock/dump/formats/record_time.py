@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from penstock.dump.base import Chunk, Reject
-from penstock.dump.decoding import MISSING, attribute, moment, objects
+from penstock.dump.decoding import MISSING, attribute, json_text, moment, objects
 from penstock.model.dumps import time_directory
 from penstock.model.tasks import ProcessingSchema, TimestampType
 
@@ -70,4 +70,5 @@ def _reason(value: Any, processing: ProcessingSchema) -> str:
         if processing.timestamp_type is TimestampType.STRING
         else "a timestamp of 13 digits"
     )
-    return f"{name}: {str(value)[:_SHOWN]!r} is not {wanted}"
+    shown = repr(value[:_SHOWN]) if isinstance(value, str) else json_text(value)[:_SHOWN]
+    return f"{name}: {shown} is not {wanted}"
