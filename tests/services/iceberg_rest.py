@@ -22,6 +22,9 @@ VERSION = "0.99.0"
 JDK = "21.0.8.2"
 NESSIE = "nessie"
 WAREHOUSE = "warehouse"
+_LIGHT = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+_START_SECONDS = 180
+"""It compiles itself while it starts: half a minute of one processor, and tests share theirs."""
 _CONFIGURATION = """\
 quarkus.http.host=127.0.0.1
 quarkus.http.port={port}
@@ -77,14 +80,15 @@ class IcebergRest(Service):
             )
         )
         options = [
-            "-Xmx512m",
+            *_LIGHT,
             f"-Djava.io.tmpdir={self.directory / 'tmp'}",
             f"-Dquarkus.config.locations={file}",
         ]
         self.run(NESSIE, [java, *options, "-jar", jar])
-        self.wait(
-            NESSIE, lambda: httpx.get(f"{self.uri}/v1/config", timeout=10, trust_env=False).raise_for_status()
-        )
+        self.wait(NESSIE, self._answers, _START_SECONDS)
+
+    def _answers(self) -> None:
+        httpx.get(f"{self.uri}/v1/config", timeout=30, trust_env=False).raise_for_status()
 
     def stop(self) -> None:
         super().stop()
