@@ -208,6 +208,8 @@ class Builder:
                 stderr=output,
                 start_new_session=True,
             )
+        if self._closed:  # it may not have been there to be ended
+            _kill(self._maven)
         try:
             ended = self._maven.wait(BUILD_SECONDS)
         except subprocess.TimeoutExpired:

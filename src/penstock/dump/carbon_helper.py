@@ -102,15 +102,13 @@ class CarbonHelper:
         self._running: _Process | None = None
         self._idle: threading.Timer | None = None
 
-    def make(self, columns: list[Column], frames: Iterable[bytes], first: int, stamp: int) -> list[Made]:
-        """The files of rows, which `frames` has as Columns.java describes them: the data, then the index that names it. `first` and
-        `stamp` (not 0) go into names and headers; with the same ones the same rows give the same bytes. NotDelivered."""
+    def make(self, columns: list[Column], frames: Iterable[bytes]) -> list[Made]:
+        """The files of rows, which `frames` has as Columns.java describes them: the data, then the index that names it. Names are always
+        the same, and the same rows give the same bytes. NotDelivered."""
         with self._process() as process:
             directory = Path(tempfile.mkdtemp(dir=process.work))
             try:
-                process.send(
-                    _MAKE, _text(str(directory)) + struct.pack("<qq", first, stamp) + _columns(columns)
-                )
+                process.send(_MAKE, _text(str(directory)) + _columns(columns))
                 for frame in frames:
                     process.send(_ROWS, frame)
                 process.send(_END, b"")

@@ -28,7 +28,6 @@ from penstock.model.tasks import (
 )
 
 COLUMNS = [Column("a", ColumnType.TEXT)]
-FIRST, STAMP = 7, 1_700_000_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +272,7 @@ Make = Callable[..., dict[str, bytes]]
 @pytest.fixture
 def make(helper: CarbonHelper) -> Make:
     def made(*frames: bytes) -> dict[str, bytes]:
-        files = helper.make(COLUMNS, iter(frames), FIRST, STAMP)
+        files = helper.make(COLUMNS, iter(frames))
         return {name: body.bytes() for name, body in files}
 
     return made
@@ -316,14 +315,16 @@ class TestProcess:
                 yield b"x" * 65536
 
         with pytest.raises(NotDelivered, match="exit code -9"):
-            helper.make(COLUMNS, frames(), FIRST, STAMP)
-        assert helper.make(COLUMNS, iter([b"a"]), FIRST, STAMP)[0].body.bytes() == b"a"
+            helper.make(COLUMNS, frames())
+        assert helper.make(COLUMNS, iter([b"a"]))[0].body.bytes() == b"a"
 
     def test_killed_between_requests_is_not_noticed(self, make: Make, helper: CarbonHelper) -> None:
         make(b"one")
         pid = helper.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        while helper.pid() is not None:
+            threading.Event().wait(0.01)
         assert make(b"two")["part-0.carbondata"] == b"two"
         assert helper.pid() != pid
 
@@ -350,9 +351,9 @@ class TestProcess:
             raise RuntimeError("a bug")
 
         with pytest.raises(RuntimeError, match="a bug"):
-            helper.make(COLUMNS, frames(), FIRST, STAMP)
+            helper.make(COLUMNS, frames())
         assert helper.pid() is None
-        assert helper.make(COLUMNS, iter([b"a"]), FIRST, STAMP)[0].body.bytes() == b"a"
+        assert helper.make(COLUMNS, iter([b"a"]))[0].body.bytes() == b"a"
 
     def test_ends_when_nobody_uses_it(
         self, make: Make, helper: CarbonHelper, monkeypatch: pytest.MonkeyPatch

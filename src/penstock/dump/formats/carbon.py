@@ -1,8 +1,9 @@
 """CarbonData from JSON, with the columns that Parquet has. Owns what Arrow's types become in Carbon, and how columns are sent to the
 helper that writes the files; that process is `dump.carbon_helper`'s.
 
-A file of records is a directory, `<planned key>.carbon/`: the data, then the index that names it. Both are the same bytes for the
-same records, as with every other format, so a delivery that is repeated completes a directory whichever of its files are there.
+A file of records is a directory, `<planned key>.carbon/`: the data, then the index that names it. Their own names are the same in
+every directory, whatever records retention may have left for a later attempt, and the same records give the same bytes: a
+delivery that is repeated replaces file by file, and a directory never has files of two attempts side by side.
 """
 
 from __future__ import annotations
@@ -47,9 +48,8 @@ class CarbonFormat:
 
     def encode(self, chunks: Iterable[Chunk]) -> tuple[list[Encoded], list[Reject]]:
         """NotDelivered when the helper is not there (yet)."""
-        kept = list(chunks)
         rejects: list[Reject] = []
-        found = self._tables(kept, rejects)
+        found = self._tables(chunks, rejects)
         head = next(found, None)
         if head is None:
             return [], rejects
@@ -61,14 +61,14 @@ class CarbonFormat:
                 records += table.num_rows
                 yield from frames_of(table)
 
-        made = self._helper.make(columns_of(head.schema), frames(), kept[0].base, max(1, kept[0].append_ms))
+        made = self._helper.make(columns_of(head.schema), frames())
         # Data comes first, and has the records; nearly always it is one file.
         return [
             Encoded(f"{self.extension}/{name}", body, 0 if number else records)
             for number, (name, body) in enumerate(made)
         ], rejects
 
-    def _tables(self, chunks: list[Chunk], rejects: list[Reject]) -> Iterator[Any]:
+    def _tables(self, chunks: Iterable[Chunk], rejects: list[Reject]) -> Iterator[Any]:
         """Of one schema, a batch of records at a time."""
         if self._typed is None:
             columns = InferredRecords()

@@ -16,10 +16,6 @@ final class Frame {
         return bytes.getInt();
     }
 
-    long int64() {
-        return bytes.getLong();
-    }
-
     int int8() {
         return bytes.get() & 0xff;
     }

@@ -22,7 +22,7 @@ import java.util.stream.Stream;
  * <p>Both directions are frames: a byte that says which kind, a length (int32, big-endian) and that many bytes.
  *
  * <pre>
- * ->  MAKE    directory, number of the task, identifier, columns     a Writer opens
+ * ->  MAKE    directory, columns                                     a Writer opens
  * ->  ROWS    rows as columns (Columns has the bytes); any number of times
  * ->  END                                                            the files are written
  * <-  DONE    their names, each with a newline

@@ -32,26 +32,29 @@ final class Writer {
     /** Of one column; else a page is 32,000 rows however long their texts are. */
     private static final int PAGE_MB = 8;
 
+    /** Names are made of these; what is in the directory is told by the directory's name. */
+    private static final String TASK = "0";
+
+    private static final long TIMESTAMP = 1; // 0 is the time of day
+
     private final Path directory;
     private final Columns columns;
     private final RecordWriter<NullWritable, ObjectArrayWritable> records;
     private final TaskAttemptContext context;
     private final ObjectArrayWritable row = new ObjectArrayWritable();
 
-    /** `frame`: text directory, int64 number of the task, int64 identifier (not 0), columns. */
+    /** `frame`: text directory, columns. */
     Writer(Frame frame) throws Exception {
         directory = Path.of(frame.text());
-        String task = Long.toString(frame.int64());
-        long identifier = frame.int64();
         columns = new Columns(frame);
         CarbonWriterBuilder builder = CarbonWriter.builder()
                 .outputPath(directory.toString())
-                .taskNo(task)
-                .uniqueIdentifier(identifier)
+                .taskNo(TASK)
+                .uniqueIdentifier(TIMESTAMP)
                 .withPageSizeInMb(PAGE_MB);
         CarbonLoadModel model = builder.buildLoadModel(new Schema(columns.fields));
         model.setLoadWithoutConverterStep(true);
-        model.getCarbonDataLoadSchema().getCarbonTable().getTableInfo().setLastUpdatedTime(identifier);
+        model.getCarbonDataLoadSchema().getCarbonTable().getTableInfo().setLastUpdatedTime(TIMESTAMP);
         Configuration configuration = new Configuration();
         CarbonTableOutputFormat.setLoadModel(configuration, model);
         TaskID id = new TaskID(new JobID("penstock", 0), TaskType.MAP, 0);
