@@ -223,6 +223,7 @@ class FileSink:
             await self._store.put(key, body, epoch=round_.epoch)
         finally:
             body.close()
+        round_.reached("manifest")
 
     def _manifest(
         self, round_: Round, units: Sequence[_Unit], rejects: dict[int, list[Reject]], kept: set[int]
