@@ -115,7 +115,7 @@ class HBase(Service):
             "hbase.rest.port": str(self.port("rest")),
             "hbase.rest.info.port": "-1",
             # How long it may be paused and still be one cluster, and how long it takes to come back after a kill.
-            "zookeeper.session.timeout.localHBaseCluster": "30000",
+            "zookeeper.session.timeout.localHBaseCluster": "20000",
             "zookeeper.recovery.retry": "1",
             "zookeeper.recovery.retry.intervalmill": "200",
             "hbase.master.wait.on.regionservers.timeout": "500",

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 from tests.services.hbase import HBase
-from tests.support.destinations import Answer, Asked, FakeHttp
 from tests.support.rounds import APPENDED_MS, Crash, MadeRound, make_round, make_stream
 
 from penstock.destinations import CloudTable, Destinations
 from penstock.dump.base import NotDelivered
 from penstock.dump.destinations.base import Place
-from penstock.dump.sinks import hbase as sink_module
 from penstock.dump.sinks import hbase_rows
 from penstock.dump.sinks.hbase import HBaseSink
 from penstock.model.tasks import (
@@ -239,34 +237,6 @@ async def test_row_that_the_server_refuses(hbase: HBase, table: str, monkeypatch
     assert "Row length 40000 is > 32767" in reject.reason
     with pytest.raises(NotDelivered, match="refuses every row"):
         await deliver(hbase, make_round(described(table), STREAM, {0: [poison]}))
-
-
-class RefusesPuts(FakeHttp):
-    """An HBase whose REST server has lost its mind."""
-
-    def answer(self, asked: Asked) -> Answer:
-        return Answer(500 if asked.method == "PUT" else 200)
-
-
-async def test_server_that_refuses_everything() -> None:
-    """It is not the rows' fault: none is given up, and it is noticed before each has been tried."""
-    with RefusesPuts() as fake:
-        round_ = make_round(described("t"), STREAM, {0: [record(id=f"{i}", x="1") for i in range(5000)]})
-        sink = sink_to(fake.url, described("t"))
-        with pytest.raises(NotDelivered, match="refuses every row of table t: status 500"):
-            await sink.deliver(round_)
-        await sink.close()
-        assert round_.rejected == {} and round_.points == []
-        assert len(fake.requests) < 20 * sink_module.SUSPECTS
-
-
-async def test_not_reachable() -> None:
-    """The message has no address: there may be a password in it."""
-    sink = sink_to("http://hbase:the-password@127.0.0.1:9", described("t"))
-    with pytest.raises(NotDelivered, match="HBase is not reachable") as raised:
-        await sink.deliver(make_round(described("t"), STREAM, {0: [record(id="a", x="1")]}))
-    await sink.close()
-    assert "the-password" not in str(raised.value)
 
 
 async def test_cancelled(hbase: HBase, table: str) -> None:
