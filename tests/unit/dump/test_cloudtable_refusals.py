@@ -143,8 +143,9 @@ async def test_no_hbase_behind_its_rest_server() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 500])
-async def test_hbase_that_refuses_everything(status: int) -> None:
+async def test_hbase_that_refuses_everything(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not the rows' fault: none is given up, and that is noticed before each has been tried."""
+    monkeypatch.setattr(hbase, "SUSPECTS", 20)
     with Answers(lambda asked: Answer(status if asked.method == "PUT" else 200)) as fake:
         round_ = round_of(HBASE, 5000)
         with pytest.raises(NotDelivered, match=f"refuses every row of table t: status {status}"):
