@@ -15,8 +15,10 @@ from tests.support.rounds import Crash, MadeRound, make_round, make_stream
 from penstock.destinations import Destinations, Dws, Kms
 from penstock.dump.base import NotDelivered
 from penstock.dump.destinations.base import Place
+from penstock.dump.destinations.dws import Database
 from penstock.dump.sinks import dws, dws_copy
 from penstock.dump.sinks.dws import DwsSink
+from penstock.errors import ApiError
 from penstock.model.streams import DataType
 from penstock.model.tasks import ConsumerStrategy, DwsDescriptor, DwsOptions
 
@@ -447,6 +449,24 @@ async def test_a_table_that_is_no_error_table_is_said_to_be_none(
     delivering.options = {"error_table_name": "t"}
     with pytest.raises(NotDelivered, match=r"error table s\.t has no column begintime"):
         await delivering.deliver([person(1)])
+
+
+async def test_an_error_table_that_does_not_fit_is_refused_with_the_task(
+    delivering: Delivering, postgres: Postgres
+) -> None:
+    def database() -> Database:
+        return Database.resolve(delivering.place, delivering.descriptor, delivering.password)
+
+    delivering.options = {"error_table_name": "errors"}
+    await database().check()
+    await delivering.deliver([b"no json"])
+    await database().check()
+    postgres.query("ALTER TABLE s.errors OWNER TO penstock; REVOKE ALL ON s.errors FROM loader")
+    with pytest.raises(ApiError, match=r"DIS\.4350.*error_table_name: user_name may not insert"):
+        await database().check()
+    delivering.options = {"error_table_name": "t"}
+    with pytest.raises(ApiError, match=r"DIS\.4350.*error_table_name: no error table, it has no begintime"):
+        await database().check()
 
 
 # A database that does not answer --------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
 WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
 """
+ERROR_COLUMNS = ("nodeid", "begintime", "filename", "rownum", "rawrecord", "detail")
+"""Columns of an error table, as GaussDB has them."""
 
 
 class Database:
@@ -68,7 +70,8 @@ class Database:
             raise _refusal(error) from error
 
     async def check(self) -> None:
-        """DIS.4350: it does not answer, refuses the user, or the table is not there, lacks a column or may not be written to."""
+        """DIS.4350: it does not answer, refuses the user, or the table is not there, lacks a column or may not be written to; or what
+        would be the error table is another one. A missing error table is made when it is needed."""
         psycopg: Any = await imported("psycopg")
         async with within(self.seconds, "DIS.4350", "the cluster"):
             connection = await self.connect()
@@ -77,6 +80,7 @@ class Database:
                     _COLUMNS, (self.descriptor.dws_schema, self.descriptor.dws_table_name)
                 )
                 rows = await cursor.fetchall()
+                errors = await self._error_columns(connection)
             except psycopg.Error as error:
                 raise _refusal(error) from error
             finally:
@@ -89,6 +93,18 @@ class Database:
         missing = sorted(set(self.descriptor.columns) - {name for name, _ in rows})
         if missing:
             raise ApiError("DIS.4350", f"[dws_table_columns: {table} has no column {shown(missing[0])}]")
+        missing = sorted(set(ERROR_COLUMNS) - {name for name, _ in errors}) if errors else []
+        if missing:
+            raise ApiError("DIS.4350", f"[options.error_table_name: no error table, it has no {missing[0]}]")
+        if errors and not errors[0][1]:
+            raise ApiError("DIS.4350", "[options.error_table_name: user_name may not insert into it]")
+
+    async def _error_columns(self, connection: Any) -> list[tuple[str, bool]]:
+        name = self.descriptor.options.error_table_name
+        if not name:
+            return []
+        cursor = await connection.execute(_COLUMNS, (self.descriptor.dws_schema, name))
+        return list(await cursor.fetchall())
 
 
 def _refusal(error: Exception) -> ApiError:

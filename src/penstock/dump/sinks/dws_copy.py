@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from penstock.dump.base import NotDelivered
+from penstock.dump.destinations.dws import ERROR_COLUMNS
 from penstock.dump.sinks.dws_rows import escaped
 from penstock.model.validation import shown
 
@@ -53,8 +54,6 @@ CREATE TABLE {table} (
     rawrecord text,
     detail text
 )"""
-ERROR_COLUMNS = ("nodeid", "begintime", "filename", "rownum", "rawrecord", "detail")
-"""Columns of an error table of GaussDB."""
 _RELATION = """
 SELECT c.oid, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
