@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli import dump_task_app
 from penstock.cli.bucket_app import bucket_app
 from penstock.cli.consumer_app import checkpoint_app, consumer_app
-from penstock.cli.dump_app import dump_app
 from penstock.cli.iam_app import iam_app
 from penstock.cli.lakehouse_app import lakehouse_app
 from penstock.cli.options import (
@@ -42,7 +42,11 @@ app = typer.Typer(
 app.add_typer(stream_app, name="stream", help="Create, show, scale and delete streams.")
 app.add_typer(bucket_app, name="bucket", help="Create and list buckets that are folders.")
 app.add_typer(lakehouse_app, name="lakehouse", help="Create and list tables of the embedded lakehouse.")
-app.add_typer(dump_app, name="dump", help="Check what dump tasks have delivered.")
+app.add_typer(
+    dump_task_app.dump_app,
+    name="dump",
+    help="Create, show and change dump tasks, and check what they have delivered.",
+)
 app.add_typer(consumer_app, name="app", help="Create, list, show and delete consumption apps.")
 app.add_typer(iam_app, name="iam", help="Manage accounts, users, groups, policies, keys and agencies.")
 app.add_typer(checkpoint_app, name="checkpoint", help="Show, commit and delete checkpoints.")

@@ -156,6 +156,31 @@ class Client:
         """GET streams/STREAM/transfer-tasks/NAME (5.5.4)."""
         return self._call("GET", f"/streams/{encode(stream)}/transfer-tasks/{encode(name)}", stream=stream)
 
+    def create_dump_task(self, stream: str, body: dict[str, Any]) -> None:
+        """POST streams/STREAM/transfer-tasks (5.5.1, 5.5.7 to 5.5.10)."""
+        self._call("POST", f"/streams/{encode(stream)}/transfer-tasks", body=body, stream=stream)
+
+    def dump_tasks(self, stream: str) -> Iterator[dict[str, Any]]:
+        """GET streams/STREAM/transfer-tasks (5.5.2), all pages."""
+        start = ""
+        while True:
+            query = {"limit": "100", "start_task_name": start}
+            reply = self._call("GET", f"/streams/{encode(stream)}/transfer-tasks", query=query, stream=stream)
+            listed = reply.get("tasks") or []
+            yield from listed
+            if len(listed) < 100:
+                return
+            start = listed[-1]["task_name"]
+
+    def act_on_dump_task(self, stream: str, task_id: str, action: str) -> None:
+        """POST streams/STREAM/transfer-tasks/action (5.5.5, 5.5.6): start or stop."""
+        body = {"action": action, "tasks": [{"id": task_id}]}
+        self._call("POST", f"/streams/{encode(stream)}/transfer-tasks/action", body=body, stream=stream)
+
+    def delete_dump_task(self, stream: str, name: str) -> None:
+        """DELETE streams/STREAM/transfer-tasks/NAME (5.5.3)."""
+        self._call("DELETE", f"/streams/{encode(stream)}/transfer-tasks/{encode(name)}", stream=stream)
+
     # Apps and checkpoints
 
     def create_app(self, name: str) -> None:
