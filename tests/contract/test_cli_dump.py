@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.support import controls
 from tests.support.server import Server
@@ -43,6 +44,11 @@ def run(server: Server, *arguments: str, status: int = 0, text: str = "") -> str
     return finished.stdout + finished.stderr
 
 
+def metrics(server: Server) -> str:
+    """The page that Prometheus reads."""
+    return httpx.get(f"{server.manage}/metrics", trust_env=False).text
+
+
 def test_the_life_of_a_task(server: Server) -> None:
     with server, Wire.to(server) as wire:
         done(wire.create("clicks"), 201)
@@ -53,6 +59,9 @@ def test_the_life_of_a_task(server: Server) -> None:
         shown = run(server, "show", "clicks", "archive")
         assert "lag 5 records" in shown
         assert "deliver_time_interval 30 s" in shown
+        assert 'penstock_dump_lag_records{project_id="%s",stream="clicks",task="archive"} 5.0' % (
+            server.project_id
+        ) in metrics(server)
         controls.advance(server, 31)
         shown = run(server, "show", "clicks", "archive")
         assert "nothing to deliver" in shown

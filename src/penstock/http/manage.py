@@ -22,10 +22,13 @@ from penstock.http.controls import PAGES, Controls
 from penstock.http.exchange import JSON, Response
 from penstock.http.router import Router
 from penstock.iam.base import SentRequest
+from penstock.log.base import PartitionRef, RecordLog, UnknownPartition
 from penstock.model.metrics import STREAM_LABELS, read
+from penstock.model.streams import Stream
+from penstock.model.tasks import TaskPosition
 from penstock.service.context import Context
 
-STREAMS_SHOWN = 1000
+STREAMS_SHOWN = TASKS_SHOWN = 1000
 """A scrape stays small however many streams there are."""
 _OF_STREAMS = (
     ("put_bytes", "Bytes of data stored.", ("total_put_bytes_per_stream",)),
@@ -54,6 +57,7 @@ class _Totals(Collector):
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         yield from self._streams()
+        yield from self._tasks()
         health = self._context.log.health()
         yield GaugeMetricFamily("penstock_ready", "1 when the log can be written.", value=int(health.ok))
         yield GaugeMetricFamily(
@@ -84,6 +88,47 @@ class _Totals(Collector):
                 family.add_metric([stream.project_id, stream.name], value)
         for family, _ in families:
             yield family
+
+    def _tasks(self) -> Iterator[Metric]:
+        """How dump tasks go; as many as a page can show."""
+        context = self._context
+        labels = ["project_id", "stream", "task"]
+        lag = GaugeMetricFamily(
+            "penstock_dump_lag_records", "Records a dump task has not delivered.", labels=labels
+        )
+        passed = GaugeMetricFamily(
+            "penstock_dump_discarded_records", "Records a dump task passed over.", labels=labels
+        )
+        last = GaugeMetricFamily(
+            "penstock_dump_last_transfer_seconds",
+            "When it last delivered, Unix time; 0: never.",
+            labels=labels,
+        )
+        trouble = GaugeMetricFamily(
+            "penstock_dump_in_trouble", "1 while a dump task is ABNORMAL or in ERROR.", labels=labels
+        )
+        for task in context.tasks.all()[:TASKS_SHOWN]:
+            stream = context.directory.by_id(task.stream_id)
+            if stream is None:
+                continue
+            named = [task.project_id, stream.name, task.name]
+            positions = context.tasks.positions(task.task_id)
+            lag.add_metric(named, sum(_behind(context.log, stream, positions)))
+            passed.add_metric(named, sum(position.discard for position in positions.values()))
+            last.add_metric(named, context.tasks.last_transfer_ms(task.task_id) / 1000)
+            trouble.add_metric(named, int(task.trouble is not None))
+        yield from (lag, passed, last, trouble)
+
+
+def _behind(log: RecordLog, stream: Stream, positions: dict[int, TaskPosition]) -> Iterator[int]:
+    """How many records of each partition that can be read are not delivered."""
+    for partition in stream.readable:
+        position = positions.get(partition.number)
+        try:
+            bounds = log.bounds(PartitionRef(stream.stream_id, partition.number))
+        except UnknownPartition:
+            continue  # being made, or being deleted
+        yield bounds.next - max(bounds.earliest, 0 if position is None else position.next_sequence)
 
 
 class ManageApplication:
