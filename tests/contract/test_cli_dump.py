@@ -59,9 +59,10 @@ def test_the_life_of_a_task(server: Server) -> None:
         shown = run(server, "show", "clicks", "archive")
         assert "lag 5 records" in shown
         assert "deliver_time_interval 30 s" in shown
-        assert 'penstock_dump_lag_records{project_id="%s",stream="clicks",task="archive"} 5.0' % (
-            server.project_id
-        ) in metrics(server)
+        assert (
+            f'penstock_dump_lag_records{{project_id="{server.project_id}",stream="clicks",task="archive"}} 5.0'
+            in metrics(server)
+        )
         controls.advance(server, 31)
         shown = run(server, "show", "clicks", "archive")
         assert "nothing to deliver" in shown
