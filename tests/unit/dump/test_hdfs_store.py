@@ -333,6 +333,13 @@ async def test_leftovers_of_earlier_epochs_of_the_task_go_with_the_first_file(
     assert len(cluster.asked("LISTSTATUS_BATCH")) == asked
 
 
+async def test_a_large_directory_is_not_listed_for_leftovers(cluster: FakeCluster, store: HdfsStore) -> None:
+    """Only from where ours would be to the first name that is not."""
+    cluster.files = {f"/dis/{number}": b"" for number in range(100)}
+    assert await store.put(NAME.format(1), body(), epoch=3)
+    assert len(cluster.asked("LISTSTATUS_BATCH")) == 1
+
+
 @pytest.mark.parametrize(
     "directory", [f"raw/{NAME.format(1)[:-4]}.carbon", "_manifests/clicks-archive-id00000000000000000x"]
 )
