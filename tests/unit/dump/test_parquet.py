@@ -102,7 +102,7 @@ def _dates() -> Pairs:
 
 def _decimals(precision: int, scale: int) -> Pairs:
     def pair(whole: int) -> tuple[str, Decimal]:
-        value = Decimal(whole).scaleb(-scale)
+        value = Decimal(f"{whole}e-{scale}")
         return format(value, "f"), value
 
     return st.integers(-(10**precision) + 1, 10**precision - 1).map(pair)
@@ -278,7 +278,7 @@ def test_columns_have_the_types_of_the_schema_and_nullable_is_what_can_be_null(
         ("int", True, "Expected `int | null`, got `bool`"),
         ("int", "1", "Expected `int | null`, got `str`"),
         ("long", 1 << 63, "Expected `int` <= 9223372036854775807"),
-        ("float", 3.5e38, "Expected `float` <= 3.4"),
+        ("float", 3.40282357e38, "Expected `float` < 3.4"),
         ("double", "1.5", "Expected `float | null`, got `str`"),
         ("boolean", 0, "Expected `bool | null`, got `int`"),
         ("string", 5, "Expected `str | null`, got `int`"),
@@ -387,6 +387,11 @@ def test_no_file_when_nothing_is_left() -> None:
             {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2},
             "\u0001\u0002",
             Decimal("2.58"),
+        ),
+        (
+            {"type": "bytes", "logicalType": "decimal", "precision": 40, "scale": 1},
+            (3**80).to_bytes(16, "big").decode("latin-1"),
+            Decimal(f"{3**80}e-1"),
         ),
         ({"type": "array", "items": "int"}, [1, 2], [1, 2]),
         ({"type": "map", "values": "int"}, {"a": 1}, [("a", 1)]),
@@ -601,6 +606,31 @@ def test_uuids_are_written_one_way() -> None:
     schema = record_schema(("f", {"type": "string", "logicalType": "uuid"}))
     given_ = UUID(int=255)
     assert table([{"f": given_.hex.upper()}], schema).to_pylist() == [{"f": str(given_)}]
+
+
+def test_the_largest_float_may_be_written_with_few_digits() -> None:
+    (found,) = table([{"f": 3.4028235e38}], record_schema(("f", "float"))).to_pylist()
+    assert found == {"f": 3.4028234663852886e38}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0001-01-01T00:00:00+23:59", -62_135_683_140), ("9999-12-31T23:59:59-23:59", 253_402_387_139)],
+)
+def test_an_offset_may_lead_beyond_the_years_that_python_has(text: str, seconds: int) -> None:
+    schema = record_schema(("f", {"type": "long", "logicalType": "timestamp-millis"}))
+    assert table([{"f": text}], schema).column("f").cast(pa.int64()).to_pylist() == [seconds * 1000]
+
+
+@pytest.mark.parametrize(
+    "number", ["1e99999999999999999999", "9" * 5000, '"sNaN"', '"-Infinity"', '"1e9999999"']
+)
+def test_numbers_beyond_all_measure_are_rejected(number: str) -> None:
+    """Whatever a record holds, it must not make the file fail."""
+    decimal_ = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}
+    for type_ in (decimal_, "double", "long", ["long", "double"]):
+        files, rejects = encode([f'{{"f":{number}}}'.encode()], record_schema(("f", type_)))
+        assert (files, list(reasons(rejects))) == ([], [100])
 
 
 def test_a_time_with_an_offset_is_the_moment_it_means_and_one_without_is_utc() -> None:

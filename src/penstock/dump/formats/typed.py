@@ -42,9 +42,12 @@ from penstock.dump.formats.columns import (
 Check = Callable[[Any], Any]
 """Answers the value to keep; raises ValueError saying what is wrong. Never sees a null of a nullable type."""
 
+_BAD = (ValueError, ArithmeticError, RecursionError)
+"""What a record may make its decoding raise."""
 _EPOCH_DAY = EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
-_LARGEST_FLOAT = 3.4028234663852886e38
+_NO_FLOAT = 3.4028235677973366e38
+"""From here on a number rounds to no float of 32 bits any more."""
 _LONG = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _INT = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 _LOCAL = Annotated[datetime, Meta(tz=False)]
@@ -75,7 +78,8 @@ def _time_millis(value: int | time) -> int:
 def _micros(value: int | datetime) -> int:
     if isinstance(value, int):
         return value
-    return ((value if value.tzinfo else value.replace(tzinfo=EPOCH.tzinfo)) - EPOCH) // _MICROSECOND
+    offset = value.utcoffset() or timedelta()
+    return (value.replace(tzinfo=EPOCH.tzinfo) - EPOCH - offset) // _MICROSECOND
 
 
 def _millis(value: int | datetime) -> int:
@@ -89,7 +93,7 @@ _SCALARS: dict[Kind, tuple[Any, Check | None, Any, Any]] = {
     Kind.BOOLEAN: (bool, None, pa.bool_(), False),
     Kind.INT: (_INT, None, pa.int32(), 0),
     Kind.LONG: (_LONG, None, pa.int64(), 0),
-    Kind.FLOAT: (Annotated[float, Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)], None, pa.float32(), 0.0),
+    Kind.FLOAT: (Annotated[float, Meta(gt=-_NO_FLOAT, lt=_NO_FLOAT)], None, pa.float32(), 0.0),
     Kind.DOUBLE: (float, None, pa.float64(), 0.0),
     Kind.STRING: (str, None, pa.string(), ""),
     Kind.BYTES: (str, _latin, pa.binary(), b""),
@@ -127,13 +131,13 @@ class TypedRecords:
         for chunk in chunks:
             try:
                 values += list(map(read, chunk.data))
-            except (ValueError, RecursionError):
+            except _BAD:
                 for sequence, data in enumerate(chunk.data, chunk.base):
                     try:
                         values.append(read(data))
                     except msgspec.ValidationError as error:
                         rejects.append(Reject(sequence, data, f"does not fit the schema: {reason(error)}"))
-                    except (ValueError, RecursionError) as error:
+                    except _BAD as error:
                         rejects.append(Reject(sequence, data, not_json(error)))
         return values, rejects
 
@@ -273,9 +277,8 @@ def _default(field: avro.Field, value: _Value) -> tuple[Any, ...]:
         given, str
     ):  # as Avro has it, bytes of a whole number
         try:
-            whole = int.from_bytes(_latin(given), "big", signed=True)
-            given = str(decimal.Decimal(whole).scaleb(-field.type.scale))
-        except (ValueError, decimal.DecimalException):
+            given = f"{int.from_bytes(_latin(given), 'big', signed=True)}e-{field.type.scale}"
+        except ValueError:
             return ()
     encoded = msgspec.json.encode(given)
     try:
@@ -299,7 +302,10 @@ def _json(type_: avro.Json) -> _Value:
     anything = msgspec.json.Decoder().decode
 
     def check(raw: msgspec.Raw) -> str | None:
-        text = str(raw, "utf-8")
+        try:
+            text = str(raw, "utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError("a text in it is not UTF-8") from error
         if text == "null" and type_.nullable:
             return None
         if not branches:
