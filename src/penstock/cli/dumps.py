@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.console import Console
@@ -34,6 +35,8 @@ UNCHECKED = 2
 _LONGEST_PAUSE = 2.0
 _GONE = ("DIS.4224", "DIS.4226", "DIS.4319")
 """What the server says of records that have passed their retention since it was asked which there are."""
+_ABSENT = {"processing_schema": None, "file_prefix": "", "partition_format": "", "hdfs_prefix_folder": ""}
+"""What a descriptor is that does not come with these."""
 _ADVICE = "Name the server's own: --data DIR, and --config FILE if it has one"
 
 
@@ -55,6 +58,7 @@ def verify(
             settings.data,
             settings.limits.destination_seconds,
             client.credentials.account,
+            ZoneInfo(settings.time_zone),
         )
         subject = _subject(client, stream, task)
         report = asyncio.run(_checked(client, place, subject, quick=quick, show=not as_json))
@@ -93,7 +97,7 @@ def _subject(client: Client, stream: str, name: str) -> Subject:
         if one.get("status") in READABLE
     }
     try:
-        descriptor: Any = msgspec.convert(details[field] | {"type": kind}, type_, strict=False)
+        descriptor: Any = msgspec.convert(_ABSENT | details[field] | {"type": kind}, type_, strict=False)
         standings = {
             _number(one["partition_id"]): Standing(
                 last=one["last_transfer_offset"],
@@ -215,14 +219,15 @@ class _Bar:
     """How far it is, on standard error of a terminal."""
 
     def __init__(self, show: bool) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("checking"),
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
-            disable=not show,
+            disable=not (show and console.is_terminal),
         )
         self._task: TaskID | None = None
 
