@@ -6,6 +6,8 @@ committed has a manifest. They are in a folder whose name begins with `_`: Spark
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from penstock.dump.base import Body
@@ -18,6 +20,9 @@ FOLDER = "_manifests"
 _SUFFIX = ".json"
 
 
+PartitionId = Annotated[str, msgspec.Meta(pattern=r"^shardId-[0-9]{10}$")]
+
+
 class UnreadableManifest(ValueError):
     """Not a manifest of a version that is known; the message says what is wrong."""
 
@@ -26,7 +31,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a round: all or, in directories of record time, some of the records `first` to `last`."""
 
     key: str
-    partition_id: str
+    partition_id: PartitionId
     first: int
     last: int
     records: int | None
@@ -39,7 +44,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """Records of a range that could not be put into a file: they are in the file `key` of the task's bucket."""
 
-    partition_id: str
+    partition_id: PartitionId
     first: int
     last: int
     records: int
@@ -49,7 +54,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """Records `first` to `last`, all of them: retention took them before they could be delivered."""
 
-    partition_id: str
+    partition_id: PartitionId
     first: int
     last: int
     records: int

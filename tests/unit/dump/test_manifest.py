@@ -53,6 +53,7 @@ def test_keys_sort_by_round_and_are_hidden_from_readers_of_data() -> None:
         (b"\xff\xfe", "not a manifest"),
         (b"{}", "stream_name"),
         (manifests.encode(MADE).bytes()[:-10], "not a manifest"),
+        (manifests.encode(MADE).bytes().replace(b"shardId-0000000000", b"0"), "partition_id"),
         (manifests.encode(MADE).bytes().replace(b'"version": 1', b'"version": 2'), "version 2"),
     ],
 )

@@ -20,7 +20,15 @@ from penstock.dump.stores.folder import FolderStore
 from penstock.dump.verify import Means, Report, Standing, Subject, verify
 from penstock.model.dumps import error_key
 from penstock.model.streams import DataType
-from penstock.model.tasks import AnyDescriptor, FileType, ObsDescriptor, ProcessingSchema, TimestampType
+from penstock.model.tasks import (
+    AnyDescriptor,
+    ConsumerStrategy,
+    FileType,
+    MrsDescriptor,
+    ObsDescriptor,
+    ProcessingSchema,
+    TimestampType,
+)
 
 STREAM = make_stream(DataType.JSON, partitions=2)
 NAME = "dumps/clicks-archive-task0000000000000001-shardId-000000000{}-{:020d}-{:020d}.txt"
@@ -30,8 +38,11 @@ FOLDER = "_manifests/clicks-archive-task0000000000000001"
 class Lake:
     """A bucket that rounds are delivered into, a log, and what the task's details would say."""
 
-    def __init__(self, folder: Path, descriptor: ObsDescriptor) -> None:
+    def __init__(self, folder: Path, descriptor: ObsDescriptor | MrsDescriptor) -> None:
         self.folder = folder
+        # Of OBS tasks it is the same bucket.
+        self.backup = folder if isinstance(descriptor, ObsDescriptor) else folder.with_name("backup")
+        self.backup.mkdir(exist_ok=True)
         self.descriptor = descriptor
         self.log: dict[int, dict[int, bytes]] = {0: {}, 1: {}}
         self.discard = {0: 0, 1: 0}
@@ -49,11 +60,12 @@ class Lake:
         round_ = make_round(
             self.descriptor, STREAM, records, first=first, missing={0: missing}, number=self.rounds
         )
+        obs = self.descriptor if isinstance(self.descriptor, ObsDescriptor) else None
         sink = FileSink(
             FolderStore(self.folder, "lake"),
             self.make,
-            processing=self.descriptor.processing_schema,
-            partition_format=self.descriptor.partition_format,
+            processing=obs.processing_schema if obs else None,
+            partition_format=obs.partition_format if obs else "",
             zone=UTC,
             manifests=True,
         )
@@ -64,7 +76,7 @@ class Lake:
             self.discard[number] += round_.discards.get(number, 0) + part.batch.missing
             self.last[number] = part.planned.last
             if round_.rejected.get(number):
-                path = self.folder / error_key(round_.task, STREAM.name, part.planned)
+                path = self.backup / error_key(round_.task, STREAM.name, part.planned)
                 path.parent.mkdir(exist_ok=True, parents=True)
                 path.write_bytes(b"\n".join(reject.data for reject in round_.rejected[number]))
 
@@ -83,8 +95,8 @@ class Lake:
             for number in self.last
         }
         task = make_task(descriptor or self.descriptor, STREAM)
-        store = FolderStore(self.folder, "lake")
-        means = Means(store, store, self.make, UTC, None if quick else self.read, self)
+        store, backup = FolderStore(self.folder, "lake"), FolderStore(self.backup, "backup")
+        means = Means(store, backup, self.make, UTC, None if quick else self.read, self)
         report = await verify(Subject(STREAM, task, standings), means)
         return [(one.what, one.where) for one in report.differences], report
 
@@ -327,6 +339,41 @@ async def test_a_task_that_was_moved_since(lake: Lake) -> None:
     assert (await lake.check())[0] == []
     removed(FIRST)(lake)
     assert (await lake.check())[0] == [("missing", FIRST)]
+
+
+async def test_a_task_of_hdfs_backs_up_into_a_bucket(folder: Path) -> None:
+    """5.5.8: files below hdfs_prefix_folder, what cannot be delivered below mrs_error in a bucket."""
+    descriptor = MrsDescriptor(
+        task_name="archive",
+        agency_name="dis_admin_agency",
+        deliver_time_interval=30,
+        consumer_strategy=ConsumerStrategy.LATEST,
+        retry_duration=60,
+        mrs_cluster_name="c",
+        mrs_cluster_id="i",
+        mrs_hdfs_path="/user/dis",
+        hdfs_prefix_folder="/raw/",
+        obs_bucket_path="lake",
+        file_prefix="backup",
+        destination_file_type=FileType.TEXT,
+        record_delimiter=",",
+    )
+    lake = Lake(folder, descriptor)
+    await lake.deliver({0: [b"a", b"b"]})
+    lake.last[0], lake.discard[0] = 3, 2
+    error = lake.backup / NAME.format(0, 2, 3).replace("dumps/", "backup/mrs_error/")
+    error.parent.mkdir(parents=True)
+    error.write_bytes(b"c,d")
+    await lake.deliver({0: [b"e"]})
+    differences, report = await lake.check()
+    assert differences == [] and report.compared == 3
+    assert [one.text for one in report.notes] == [
+        "records 2 to 3 are in no file: they were backed up as errors"
+    ]
+    error.unlink()
+    assert (await lake.check())[0] == []
+    lake.discard[0] = 0
+    assert (await lake.check())[0] == [("gap", PARTITION)]
 
 
 async def test_a_manifest_of_another_task(lake: Lake) -> None:
