@@ -95,10 +95,14 @@ class TestScalars:
             ),
             (
                 DateType(),
-                ["2026-11-26", "2026/11/26", 0, None],
+                ["2026-11-26", "20261126", "0", None],
                 [date(2026, 11, 26)] * 2 + [date(1970, 1, 1), None],
             ),
-            (TimeType(), ["01:02:03.5", 1], [time(1, 2, 3, 500_000), time(0, 0, 0, 1000)]),
+            (
+                TimeType(),
+                ["01:02:03.5", 1, "1"],
+                [time(1, 2, 3, 500_000), time(0, 0, 0, 1000), time(0, 0, 0, 1000)],
+            ),
             (BinaryType(), ["AAEC", ""], [b"\0\1\2", b""]),
             (FixedType(3), ["AAEC"], [b"\0\1\2"]),
             (
@@ -142,9 +146,10 @@ class TestScalars:
             "2026/11/26 12:00:00",
             "2026-11-26T04:00:00Z",
             int(noon.timestamp() * 1000),
+            str(int(noon.timestamp() * 1000)),
         ]
-        assert column(TimestamptzType(), *texts, zone=EAST) == [noon] * 4
-        assert column(TimestampType(), *texts, zone=EAST) == [noon.replace(tzinfo=None)] * 4
+        assert column(TimestamptzType(), *texts, zone=EAST) == [noon] * len(texts)
+        assert column(TimestampType(), *texts, zone=EAST) == [noon.replace(tzinfo=None)] * len(texts)
 
     @given(
         st.lists(

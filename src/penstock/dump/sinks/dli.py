@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import random
 import threading
-import uuid
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -22,7 +22,6 @@ from typing import NamedTuple, TypeVar
 import structlog
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties, Transaction
 
@@ -30,6 +29,7 @@ from penstock.dump.base import NotDelivered, Reject, Round
 from penstock.dump.destinations import dli
 from penstock.dump.destinations.base import Place
 from penstock.dump.sinks import iceberg_catalog as catalogs
+from penstock.dump.sinks import iceberg_files
 from penstock.dump.sinks import iceberg_offsets as offsets
 from penstock.dump.sinks import iceberg_upkeep as upkeep
 from penstock.dump.sinks.dli_rows import Rows, arrange, read
@@ -45,6 +45,8 @@ WRITE_SECONDS = 300.0
 """For all files of a round."""
 COMMIT_SECONDS = 60.0
 UPKEEP_SECONDS = 120.0
+SETTLE_SECONDS = 2.0
+"""For others that found a table empty to have written their first snapshot too."""
 
 log = structlog.get_logger("penstock.dump")
 
@@ -105,7 +107,7 @@ class DliSink:
     async def _attempt(self, round_: Round) -> None:
         over = threading.Event()
         try:
-            ready = await self._run(LOAD_SECONDS, partial(self._prepare, round_))
+            ready = await self._run(LOAD_SECONDS, partial(self._prepare, round_, over))
             self._catalog = ready.catalog
             for partition, discarded in ready.passed.items():
                 round_.discarded(partition, discarded)
@@ -147,9 +149,15 @@ class DliSink:
 
     # In threads
 
-    def _prepare(self, round_: Round) -> _Ready:
+    def _load(self, catalog: Catalog) -> Table:
+        return _ours(catalogs.load(self._place, self._destination, self._agency, catalog))
+
+    def _prepare(self, round_: Round, over: threading.Event) -> _Ready:
         catalog = self._catalog or catalogs.open_catalog(self._place, self._destination, self._agency)
-        table = _ours(catalogs.load(self._place, self._destination, self._agency, catalog))
+        table = self._load(catalog)
+        if table.current_snapshot() is None and isinstance(self._destination, dli.RestCatalog):
+            _begin(table, over)
+            table = self._load(catalog)
         stream, transaction = round_.stream, table.transaction()
         known = declared(stream.data_schema)
         csv = stream.data_type is DataType.CSV
@@ -198,17 +206,20 @@ def _ours(table: Table) -> Table:
     return table
 
 
+def _begin(table: Table, over: threading.Event) -> None:
+    """Give a table its first snapshot, an empty one. Nessie (0.99) does not check that a table has no snapshot when a commit says so: of
+    two that both come first, one would be lost without a word. Like this neither has rows, and then everybody checks a real one."""
+    if over.is_set():
+        return
+    with contextlib.suppress(CommitFailedException), table.transaction() as transaction:
+        transaction.update_snapshot().fast_append().commit()
+    time.sleep(SETTLE_SECONDS)
+
+
 def _stage(round_: Round, ready: _Ready, over: threading.Event) -> list[DataFile]:
     """Write the files, and make the commit without asking for it."""
     transaction = ready.transaction
-    files = list(
-        _dataframe_to_data_files(
-            table_metadata=transaction.table_metadata,
-            df=ready.rows.table,
-            io=ready.table.io,
-            write_uuid=uuid.uuid4(),
-        )
-    )
+    files = iceberg_files.write(ready.table.io, transaction.table_metadata, ready.rows.table)
     if over.is_set():
         _remove(ready.table, files)
         return []

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
     BinaryType,
@@ -48,6 +47,7 @@ from pyiceberg.types import (
 
 from penstock.dump.base import Chunk, Reject
 from penstock.dump.decoding import Row, lines, objects, reason
+from penstock.dump.sinks.iceberg_files import arrow_schema
 from penstock.dump.sinks.iceberg_types import MILLISECONDS, Declared, carries, valid_name
 from penstock.model.streams import DataType, Stream
 
@@ -65,6 +65,7 @@ _LARGEST_FLOAT = 3.4028235677973366e38  # halfway to what the next one would be:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ONE = date(1970, 1, 1)
 _INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+_DIGITS = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE = {"nan", "infinity", "-infinity", "inf", "-inf"}
 _SHOWN = 40
@@ -138,7 +139,7 @@ def arrange(
 ) -> Rows:
     """A table of all records that fit, its columns as `schema` has them. With `csv` the values are texts: an empty one is null unless
     the column is a string, and lists, objects and maps are written as JSON."""
-    arrow = schema_to_pyarrow(schema, include_field_ids=False)
+    arrow = arrow_schema(schema)
     making = _Making(zone, known.units if known is not None else {})
     if csv:
         values = making.parsed(values, schema.as_struct())
@@ -372,7 +373,9 @@ def _number(value: Any) -> float:
         if number in (float("inf"), float("-inf")) and text.lower() not in _NOT_FINITE:
             raise ValueError("out of range")
         return number
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+    if isinstance(value, float):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise ValueError
     number = float(value)
     if number in (float("inf"), float("-inf")):
@@ -434,8 +437,20 @@ def _microseconds(value: int, unit: int) -> timedelta:
     return timedelta(microseconds=value * unit if unit > 0 else value // -unit)
 
 
+def _counted(value: Any, *, dates: bool = True) -> Any:
+    """A text of digits is the number that it shows; where dates are expected, eight of them are one."""
+    if (
+        isinstance(value, str)
+        and _DIGITS.fullmatch(value.strip())
+        and not (dates and len(value.strip()) == 8)
+    ):
+        return int(value)
+    return value
+
+
 def _moment(value: Any, unit: int, zone: tzinfo) -> datetime:
     """A number counts from 1970 UTC on; a text without an offset is in `zone`."""
+    value = _counted(value)
     if type(value) is int:
         return _EPOCH + _microseconds(value, unit)
     if not isinstance(value, str):
@@ -446,6 +461,7 @@ def _moment(value: Any, unit: int, zone: tzinfo) -> datetime:
 
 def _date(value: Any) -> date:
     """A number counts days, as Avro has it."""
+    value = _counted(value)
     if type(value) is int:
         return _DAY_ONE + timedelta(days=value)
     if not isinstance(value, str):
@@ -455,6 +471,7 @@ def _date(value: Any) -> date:
 
 def _time(value: Any, unit: int) -> time:
     """A number counts from midnight on."""
+    value = _counted(value, dates=False)
     if type(value) is int:
         since = _microseconds(value, unit)
         if not timedelta(0) <= since < timedelta(days=1):
