@@ -13,7 +13,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup setup-dev demo faults bench compatibility errors lock format clean
+.PHONY: help run test check setup setup-dev demo demo-dump faults bench compatibility errors lock format clean
 
 help: ## Print this
 	@echo "make run    starts the server; make test checks everything. All targets:"
@@ -43,6 +43,9 @@ setup-dev: ## Make .venv with what tests, demo and benchmarks need too
 
 demo: setup-dev ## Stream 336,776 real flights through the official SDK, kill the server half-way, read all back
 	@$(BIN)/python -m demo $(ARGS)
+
+demo-dump: setup-dev ## Dump the flights into Parquet files and PostgreSQL, kill the dump process, compare both
+	@$(BIN)/python -m demo.dumps $(ARGS)
 
 faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)

@@ -51,9 +51,15 @@ def connect(endpoint: str, credentials: Credentials) -> DisClient:
     return builder.with_endpoint(endpoint).build()
 
 
-def create_stream(client: DisClient, partitions: int) -> list[str]:
-    """Create the stream; the ids of its partitions."""
-    body = CreateStreamReq(stream_name=STREAM, partition_count=partitions, data_type="JSON", data_duration=24)
+def create_stream(client: DisClient, partitions: int, schema: str | None = None) -> list[str]:
+    """Create the stream, with an Avro schema of its records; the ids of its partitions."""
+    body = CreateStreamReq(
+        stream_name=STREAM,
+        partition_count=partitions,
+        data_type="JSON",
+        data_duration=24,
+        data_schema=schema,
+    )
     client.create_stream(CreateStreamRequest(body=body))
     shown = client.show_stream(ShowStreamRequest(stream_name=STREAM))
     return [partition.partition_id for partition in shown.partitions]

@@ -34,8 +34,9 @@ class Credentials(NamedTuple):
 class Server:
     """`penstock serve` on one data directory; the port stays the same over restarts."""
 
-    def __init__(self, data: Path, log: Path) -> None:
+    def __init__(self, data: Path, log: Path, config: Path | None = None) -> None:
         self.data = data
+        self.config = config
         self.log = log
         self.endpoint = ""
         self._process: subprocess.Popen[str] | None = None
@@ -47,6 +48,8 @@ class Server:
             sys.executable, "-m", "penstock", "serve",
             "--data", str(self.data), "--listen", listen, "--limits", "relaxed",
         ]  # fmt: skip
+        if self.config is not None:
+            command += ["--config", str(self.config)]
         began = time.monotonic()
         with self.log.open("ab") as log:
             process = subprocess.Popen(

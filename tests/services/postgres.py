@@ -9,6 +9,7 @@ import contextlib
 import os
 import pwd
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -136,11 +137,20 @@ class Postgres(Service):
             return cursor.fetchall() if cursor.description is not None else []
 
 
+def installed() -> bool:
+    """Whether there is a server to start."""
+    return bool(_programs("initdb")) or shutil.which("initdb") is not None
+
+
 def program(name: str) -> str:
     """A program of the newest server that is installed."""
-    found = sorted(
+    return tools.find(*map(str, _programs(name)), name, needs=NEEDS)
+
+
+def _programs(name: str) -> list[Path]:
+    """Where Debian's packages have it, the newest first."""
+    return sorted(
         Path("/usr/lib/postgresql").glob(f"*/bin/{name}"),
         key=lambda path: [int(digits) for digits in re.findall("[0-9]+", str(path))],
         reverse=True,
     )
-    return tools.find(*map(str, found), name, needs=NEEDS)
