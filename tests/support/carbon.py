@@ -35,7 +35,7 @@ while True:
         rows.append(frame[1])
     last = rows[-1]
     if last == b"die":
-        print("\\tat somewhere\\nOutOfMemoryError: Java heap space", file=sys.stderr, flush=True)
+        print("OutOfMemoryError: Java heap space\\n\\tat somewhere\\nWARN of something else", file=sys.stderr, flush=True)
         os._exit(3)
     elif last == b"hang":
         time.sleep(60)

@@ -263,7 +263,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             return "it has not ended"
         self._listener.join(1)
-        said = [line for line in self._words if line and not line.startswith(("\t", " "))]
+        said = [line for line in self._words if line and not line.startswith(("\t", " ", "WARN "))]
         return f"{ended}: {said[-1][:500]}" if said else ended
 
     def kill(self) -> None:
