@@ -70,7 +70,7 @@ _TYPES: dict[str, type[IcebergType]] = {
     "uuid": UUIDType,
     "binary": BinaryType,
 }
-_TYPE = re.compile(r"(decimal)\((\d+),(\d+)\)|(fixed)\[(\d+)\]|(list|map|struct)<(.*)>|([a-z]+)")
+_TYPE = re.compile(r"(decimal)\((\d+), *(\d+)\)|(fixed)\[(\d+)\]|(list|map|struct)<(.*)>|([a-z]+)")
 
 
 def create_database(data: Path, name: str) -> None:
