@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.support.carbon import program, stand_in
 from tests.support.tasks import idle_jdk
@@ -17,6 +18,7 @@ from penstock.dump import carbon_build, carbon_helper
 from penstock.dump.base import NotDelivered
 from penstock.dump.carbon_build import Builder
 from penstock.dump.carbon_helper import CarbonHelper, Column, ColumnType, check_carbon
+from penstock.dump.formats.carbon import FRAME_BYTES, MOST_ROWS, column_names, columns_of, frames_of
 from penstock.errors import ApiError
 from penstock.model.tasks import (
     AnyDescriptor,
@@ -388,3 +390,42 @@ class TestProcess:
         for thread in threads:
             thread.join()
         assert answers == {number: str(number).encode() for number in range(8)}
+
+
+class TestColumns:
+    """What Carbon has of names and types, and how rows are cut."""
+
+    def test_names(self) -> None:
+        given = ["userId", "userid", "USERID", "userid_2", "a.b", "a,b", "größe", "", "ok_1"]
+        names = ["userid", "userid_2", "userid_3", "userid_2_2", "a_b", "a_b_2", "größe", "_", "ok_1"]
+        assert column_names(given) == names
+
+    def test_decimals(self) -> None:
+        """Carbon's have 38 digits at most."""
+        schema = pa.schema([("a", pa.decimal128(38, 3)), ("b", pa.decimal256(39, 3))])
+        assert columns_of(schema) == [Column("a", ColumnType.DECIMAL, 38, 3), Column("b", ColumnType.TEXT)]
+
+    def test_frames_of_small_rows(self) -> None:
+        table = pa.table({"n": pa.array(range(2 * MOST_ROWS + 5), pa.int64())})
+        assert [rows_of(frame) for frame in frames_of(table)] == [MOST_ROWS, MOST_ROWS, 5]
+
+    def test_frames_of_large_rows(self) -> None:
+        """A frame has to fit into the helper's memory; a row is not cut."""
+        texts = ["x" * (FRAME_BYTES // 4)] * 10 + ["y" * (2 * FRAME_BYTES)] + ["z"] * 3
+        frames = list(frames_of(pa.table({"text": texts})))
+        assert sum(map(rows_of, frames)) == len(texts)
+        assert all(len(frame) <= FRAME_BYTES + 1000 or rows_of(frame) == 1 for frame in frames)
+
+    def test_bytes_of_a_frame(self) -> None:
+        """Columns.java: nulls, then values; texts from offsets that begin at 0 whatever was before them."""
+        table = pa.table({"t": ["ab", None, "c", ""], "n": pa.array([1, 2, None, 3], pa.int32())}).slice(1)
+        (frame,) = frames_of(table)
+        assert frame.hex(" ", -4).replace(" ", "") == (
+            "03000000"
+            "01000101" "00000000" "00000000" "01000000" "01000000" "63"
+            "01010001" "02000000" + frame[-8:-4].hex() + "03000000"
+        )  # fmt: skip
+
+
+def rows_of(frame: bytes) -> int:
+    return int.from_bytes(frame[:4], "little")

@@ -2,12 +2,15 @@ package penstock.carbon;
 
 import org.apache.carbondata.core.constants.CarbonCommonConstants;
 import org.apache.carbondata.core.util.CarbonProperties;
+import org.apache.hadoop.security.UserGroupInformation;
 
 /** What the library is told once. */
 final class Settings {
     private Settings() {}
 
     static void apply() {
+        // Hadoop asks the system who runs this, and fails in a container whose account has no name. Files are local, so anybody will do.
+        UserGroupInformation.setLoginUser(UserGroupInformation.createRemoteUser("penstock"));
         CarbonProperties properties = CarbonProperties.getInstance();
         properties.addProperty(CarbonCommonConstants.CARBON_WRITTEN_BY_APPNAME, "penstock");
         // Two pages encoded at once race for the numbers of a column's dictionary: the same rows would not give the same bytes.
