@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(console: Console, reports: Sequence[Report]) -> None:
     table = Table(title="Exactly once into every destination (R18)")
-    names = "target records poison kills servers failed missing surplus errors_missing errors_surplus lag discard_wrong s"
+    names = "target records poison kills servers failed missing surplus e-miss e-surp lag discard s"
     for name in names.split():
         table.add_column(name, justify="left" if name == "target" else "right")
     for one in reports:

@@ -64,7 +64,7 @@ class HBase(Service):
         return f"127.0.0.1:{self.port('zookeeper')}"
 
     def start_all(self) -> None:
-        library = jars("hbase", VERSION, _DEPENDENCIES)
+        library = install()
         conf = self.directory / "conf"
         conf.mkdir(exist_ok=True)
         (conf / "log4j2.properties").write_text(_LOG4J)
@@ -223,6 +223,11 @@ def dependency(group: str, artifact: str, version: str, without: Iterable[str] =
         f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
         f"<exclusions>{excluded}</exclusions></dependency>\n"
     )
+
+
+def install() -> Path:
+    """The directory of its jars."""
+    return jars("hbase", VERSION, _DEPENDENCIES)
 
 
 def jars(name: str, version: str, dependencies: Iterable[str]) -> Path:

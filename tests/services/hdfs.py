@@ -57,7 +57,7 @@ class HdfsCluster(Service):
         return Hdfs(entry, path, 10.0)
 
     def start_all(self) -> None:
-        home = _installed()
+        home = install()
         configuration = self._configure(None)
         java = _java(home, configuration)
         if not (self.directory / "name" / "current").is_dir():
@@ -97,7 +97,7 @@ class HdfsCluster(Service):
 
     def safe_mode(self, on: bool) -> None:
         """Enter or leave safe mode, in which a NameNode changes nothing."""
-        java = _java(_installed(), self.directory / "namenode.conf")
+        java = _java(install(), self.directory / "namenode.conf")
         tools.run([*java, _ADMIN, "-safemode", "enter" if on else "leave"], self.directory)
 
     def _address(self, name: str) -> str:
@@ -194,7 +194,7 @@ def _java(home: Path, configuration: Path) -> list[str]:
     ]
 
 
-def _installed() -> Path:
+def install() -> Path:
     """The directory of Hadoop's jars, fetched when they are missing."""
     maven = tools.find("mvn", needs=NEEDS)
 

@@ -61,7 +61,7 @@ class IcebergRest(Service):
         return Dli(catalog="rest", uri=self.uri, warehouse=WAREHOUSE, token=token)
 
     def start_all(self) -> None:
-        java, jar = _installed()
+        java, jar = install()
         self.s3.start()
         self.s3.bucket(WAREHOUSE)
         for name in ("rocksdb", "tmp"):
@@ -95,7 +95,7 @@ class IcebergRest(Service):
         self.s3.stop()
 
 
-def _installed() -> tuple[str, Path]:
+def install() -> tuple[str, Path]:
     """Its Java and its jar, fetched once."""
     mvn = tools.find("mvn", needs=maven.NEEDS)
     home = tools.cache_directory() / f"nessie-{VERSION}"

@@ -33,6 +33,11 @@ _DEPENDENCIES = (
 )
 
 
+def install() -> Path:
+    """The directory of its jars."""
+    return jars("opentsdb", VERSION, _DEPENDENCIES)
+
+
 class OpenTsdb(Service):
     """`url` is where it listens. `settings` are added to its configuration; by default metrics are created as they come (which real
     ones do not) and points wait 50 ms for each other (1,000 there)."""
@@ -50,7 +55,7 @@ class OpenTsdb(Service):
         return f"http://127.0.0.1:{self.port('opentsdb')}"
 
     def start_all(self) -> None:
-        library = jars("opentsdb", VERSION, _DEPENDENCIES)
+        library = install()
         self.hbase.start()
         for table, families in _TABLES.items():
             if self.hbase.call("GET", f"/{table}/exists", missing=True).status_code == 404:

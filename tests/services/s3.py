@@ -33,7 +33,7 @@ class S3(Service):
         return self.directory / "buckets"
 
     def start_all(self) -> None:
-        program = _program()
+        program = install()
         self.root.mkdir(exist_ok=True)
         # What S3 knows of an object beside its bytes is in extended attributes, where the file system has them.
         aside = [] if _has_attributes(self.root) else ["--sidecar", str(self.directory / "meta")]
@@ -87,7 +87,7 @@ class S3(Service):
         self.kill(_PROCESS)
 
 
-def _program() -> Path:
+def install() -> Path:
     """The server, built once: minutes on a machine that has none of its modules yet."""
     go = tools.find("go", "/usr/local/go/bin/go", needs=NEEDS)
     parent = tools.cache_directory()
