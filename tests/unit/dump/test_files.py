@@ -102,10 +102,11 @@ async def test_delivered_again_it_is_there_once(bucket: Path, point: str) -> Non
     assert before == {key: (broken / key).stat().st_mtime_ns for key in before}
 
 
-@pytest.mark.parametrize("there", [b"", b"a\nb", b"a\nb\nc\nd\n"])
-async def test_a_file_of_another_size_is_replaced_when_all_records_are_there(
+@pytest.mark.parametrize("there", [b"", b"a\nb", b"a;b;c;", b"a\nb\nc\nd\n"])
+async def test_a_file_with_other_bytes_is_replaced_when_all_records_are_there(
     bucket: Path, there: bytes
 ) -> None:
+    """Cut off, of other settings, or of a release that wrote it in another way."""
     round_ = make_round(obs_descriptor(), STREAM, {0: [b"a", b"b", b"c"]})
     file = bucket / (NAME.format(0, 0, 2) + ".txt")
     file.parent.mkdir()

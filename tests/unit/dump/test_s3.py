@@ -65,6 +65,32 @@ async def test_taken_but_not_there_is_not_delivered(swift: Swift) -> None:
             await store(swift).put("a", body(b"1"), epoch=1, overwrite=False)
 
 
+async def test_a_refusal_that_is_not_heard(swift: Swift) -> None:
+    """versitygw refuses a conditional put before it has read the body, and the connection breaks: the object is there all the same."""
+    lake = store(swift)
+    await lake.size("a")
+    swift.objects.add("/lake/a")
+
+    async def broken(*_: Any, **options: Any) -> None:
+        raise OSError("Error performing PUT - HTTP error: error sending request: ConnectionReset")
+
+    request = lake._request
+
+    async def asked(operation: str, *given: Any, **options: Any) -> Any:
+        return await (broken if operation == "put_async" else request)(operation, *given, **options)
+
+    lake._request = asked
+    assert await lake.put("a", body(b"1"), epoch=1, overwrite=False) is False
+    with pytest.raises(NotDelivered, match="the connection to its store broke"):
+        await lake.put("b", body(b"1"), epoch=1, overwrite=False)
+
+
+async def test_a_large_file_that_is_there_is_not_sent(swift: Swift) -> None:
+    swift.objects.add("/lake/a")
+    assert await store(swift).put("a", body(bytes(1 << 20)), epoch=1, overwrite=False) is False
+    assert [one.method for one in swift.requests] == ["HEAD"]
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -2,7 +2,7 @@
 to do about a file that is there already, and the manifest; where files are is the store's, what is in them the format's.
 
 Names come from the plan and the same records give the same bytes, so a round that is repeated finds its files and leaves them.
-A file of another size is replaced, unless retention took records since: then the file has what the log has no more.
+A file with other bytes is replaced, unless retention took records since: then the file has what the log has no more.
 """
 
 from __future__ import annotations
@@ -166,15 +166,24 @@ class FileSink:
         key, body = unit.key + encoded.name, encoded.body
         if await self._store.put(key, body, epoch=round_.epoch, overwrite=False):
             return True
+        # Bytes may differ although the size is right: an update of the task may have come between.
         size = await self._store.size(key)
-        if size == body.size:
+        if size == body.size and await self._checksum(key) == (body.size, body.crc):
             return True
         if unit.part.batch.missing and size is not None:
             log.info("file left as it was", key=key, bytes=size, missing=unit.part.batch.missing)
             return False
-        log.warning("file of another size replaced", key=key, bytes=size, now=body.size)
+        log.warning("file with other bytes replaced", key=key, bytes=size, now=body.size)
         await self._store.put(key, body, epoch=round_.epoch)
         return True
+
+    async def _checksum(self, key: str) -> tuple[int, int]:
+        """Size and CRC32C of a file that is there."""
+        size = crc = 0
+        async for piece in await self._store.get(key):
+            size += len(piece)
+            crc = crc32c(piece, crc)
+        return size, crc
 
     async def _all_there(self, unit: _Unit, encoded: Sequence[Encoded]) -> bool:
         for one in encoded:
@@ -196,10 +205,7 @@ class FileSink:
         )
         if not left or not self._manifests:
             return made
-        size = crc = 0
-        async for piece in await self._store.get(key):
-            size += len(piece)
-            crc = crc32c(piece, crc)
+        size, crc = await self._checksum(key)
         return manifests_.File(
             key=key,
             partition_id=made.partition_id,

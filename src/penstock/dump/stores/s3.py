@@ -22,9 +22,12 @@ SECONDS = 30.0
 RETRIES = 2
 WHOLE_BYTES = 16 << 20
 """Larger files are uploaded in parts, which stores take no condition for."""
+LOOK_BYTES = 256 << 10
+"""Before a larger file is sent it is asked whether it is there: a repeated round sends nothing."""
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 3
 READ_BYTES = 8 << 20
+_BROKEN = "HTTP error"
 _NOT_CONDITIONAL = ("status code: 501", "<Code>NotImplemented", "not yet implemented", "not supported")
 
 _REASONS: tuple[tuple[str, str], ...] = (
@@ -39,9 +42,9 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("status code: 403", "permission denied; give the access key the right to read, list and write there"),
     ("status code: 401", "permission denied; give the access key the right to read, list and write there"),
     ("status code: 503", "its store is overloaded (503); trying again"),
-    ("kind: Timeout", "its store has not answered within {seconds} seconds; is it overloaded or paused?"),
-    ("kind: Connect", "its store cannot be reached; is it running, is endpoint in [[obs]] right?"),
-    ("HTTP error", "the connection to its store broke; trying again"),
+    ("kind: Timeout,", "its store has not answered within {seconds} seconds; is it overloaded or paused?"),
+    ("kind: Connect,", "its store cannot be reached; is it running, is endpoint in [[obs]] right?"),
+    (_BROKEN, "the connection to its store broke; trying again"),
 )
 """What is found in an error -> what it means. The first that matches."""
 _STATUS = re.compile(r"status code: ([0-9]{3})")
@@ -66,12 +69,14 @@ class S3Store:
         """`dump.base.Store.put`. Nothing has a temporary name here: an object is there when all of it is."""
         checked(key)
         if not overwrite:
+            if body.size > LOOK_BYTES and await self.size(key) is not None:
+                return False
             if self._conditional and body.size <= WHOLE_BYTES:
                 created = await self._create(key, body)
                 if created is not None:
                     return created
             # Not one step, but only the holder of the task's lease writes this name.
-            if await self.size(key) is not None:
+            if body.size <= LOOK_BYTES and await self.size(key) is not None:
                 return False
         if body.size <= WHOLE_BYTES:
             await self._ask("put_async", key, body.bytes(), use_multipart=False)
@@ -100,7 +105,11 @@ class S3Store:
                 log.info("store without conditional puts", bucket=self._name)
                 self._conditional = False
                 return None
-            raise self._refusal(error, key) from error
+            refusal = self._refusal(error, key)
+            # Stores refuse before they have read all, and the connection breaks before they are heard.
+            if _BROKEN in text and await self.size(key) is not None:
+                return False
+            raise refusal from error
         return True
 
     async def size(self, key: str) -> int | None:

@@ -113,7 +113,8 @@ class Ranges:
                     "gap", name, f"the task has delivered up to record {standing.last}; no manifest names any"
                 )
         for part in ordered:
-            if part.last > standing.last:
+            # last_transfer_offset is that of the last round with a record that could be delivered.
+            if part.last > standing.last and part.files:
                 self.report.note(
                     "records",
                     name,
