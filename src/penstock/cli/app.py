@@ -45,7 +45,7 @@ app.add_typer(lakehouse_app, name="lakehouse", help="Create and list tables of t
 app.add_typer(
     dump_task_app.dump_app,
     name="dump",
-    help="Create, show and change dump tasks, and check what they have delivered.",
+    help="Create, show, change and verify dump tasks.",
 )
 app.add_typer(consumer_app, name="app", help="Create, list, show and delete consumption apps.")
 app.add_typer(iam_app, name="iam", help="Manage accounts, users, groups, policies, keys and agencies.")
