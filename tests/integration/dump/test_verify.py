@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services.hdfs import HdfsCluster
 from tests.services.s3 import ACCESS_KEY, REGION, S3, SECRET_KEY
+from tests.support import controls
 from tests.support.server import Server
 from tests.support.wire import Wire, done, ok
 
@@ -182,3 +184,44 @@ def test_without_the_server_s_data_directory_or_configuration(site: Site, tmp_pa
     result = bare.verify("idle", "archive", "--data", str(tmp_path))
     assert result.returncode == 2
     assert "Name the server's own: --data DIR, and --config FILE" in result.stderr
+
+
+@pytest.mark.services
+def test_files_in_hdfs(tmp_path: Path) -> None:
+    """5.5.8: they are checked over WebHDFS; what cannot be delivered would be in a bucket."""
+    config = tmp_path / "penstock.toml"
+    data = tmp_path / "data"
+    (data / "obs" / "lake").mkdir(parents=True)
+    with HdfsCluster(tmp_path / "hdfs") as hdfs:
+        hdfs.call("PUT", "/dis/raw", "MKDIRS")
+        config.write_text(
+            f'[[mrs]]\ncluster_id = "i"\ncluster_name = "c"\nwebhdfs = "{hdfs.url}"\nuser = "{hdfs.USER}"\n'
+        )
+        descriptor = {
+            "task_name": "archive",
+            "agency_name": "dis_admin_agency",
+            "mrs_cluster_id": "i",
+            "mrs_cluster_name": "c",
+            "mrs_hdfs_path": "/dis",
+            "hdfs_prefix_folder": "raw",
+            "obs_bucket_path": "lake",
+            "consumer_strategy": "TRIM_HORIZON",
+            "deliver_time_interval": 30,
+        }
+        with Server(data, "--config", str(config), env=controls.ON) as server, Wire.to(server) as wire:
+            done(wire.create("clicks", 1), 201)
+            body = {"destination_type": "MRS", "mrs_destination_descriptor": descriptor}
+            done(wire.call("POST", "/streams/clicks/transfer-tasks", body=body), 201)
+            wire.put_data("clicks", b"a", b"b", b"c")
+            until = time.monotonic() + 60
+            while not (names := [name for name in hdfs.names("/dis/raw") if name.startswith("clicks-")]):
+                assert time.monotonic() < until
+                controls.advance(server, 31)
+            site = Site(server, config, data)
+            arguments = ("clicks", "archive", "--data", str(data), "--json")
+            while (found := report(site.verify(*arguments), 0))["notes"]:  # not committed yet
+                assert time.monotonic() < until, found
+            assert (found["files"], found["compared"]) == (1, 3)
+            hdfs.write(f"/dis/raw/{names[0]}", b"a\nB\nc\n")
+            [difference] = report(site.verify(*arguments), 1)["differences"]
+            assert (difference["what"], difference["where"]) == ("checksum", f"raw/{names[0]}")
