@@ -231,7 +231,11 @@ def server_with(
         data = directory / "data"
         for name in ("obsbucket", "obsbackupbucket"):
             (data / "obs" / name).mkdir(parents=True)
-        env = {"LAKE_KEY": LAKE_KEY, "LAKE_SECRET": LAKE_SECRET, "JAVA_HOME": str(idle_jdk(directory / "jdk"))}
+        env = {
+            "LAKE_KEY": LAKE_KEY,
+            "LAKE_SECRET": LAKE_SECRET,
+            "JAVA_HOME": str(idle_jdk(directory / "jdk")),
+        }
         server = Server(data, "--config", str(config), env=env)
         stack.enter_context(server)
         yield server, fakes
