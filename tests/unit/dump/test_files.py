@@ -132,6 +132,17 @@ async def test_a_file_with_records_that_retention_took_since_is_left(bucket: Pat
     assert (entry.records, entry.bytes, entry.crc32c) == (None, 6, crc(b"a\nb\nc\n"))
 
 
+async def test_a_file_whose_records_are_all_gone_since_is_left_and_named(bucket: Path) -> None:
+    whole = make_round(obs_descriptor(), STREAM, {0: [b"a", b"b"]})
+    whole.crash_at = "visible"
+    with pytest.raises(Crash):
+        await sink(bucket).deliver(whole)
+    await sink(bucket).deliver(make_round(obs_descriptor(), STREAM, {0: []}, missing={0: 2}))
+    made = read_manifest(bucket)
+    assert [(file.bytes, file.records, file.last) for file in made.files] == [(4, None, 1)]
+    assert made.missing == ()
+
+
 async def test_what_an_earlier_manifest_says_of_a_file_that_is_left_stays(bucket: Path) -> None:
     """The process died after the manifest and before the commit, and retention went on."""
     await sink(bucket).deliver(
@@ -268,6 +279,16 @@ async def test_directories_of_record_time(bucket: Path) -> None:
     assert found[f"dumps/2023/11/14/{name}"] == records[0] + b"\n" + records[3] + b"\n"
     assert [reject.sequence for reject in round_.rejected[0]] == [2]
     assert sum(file.records or 0 for file in read_manifest(bucket).files) == 3
+
+
+async def test_a_task_that_goes_by_record_time_no_more(bucket: Path) -> None:
+    """An update came between plan and delivery: the same records, by the new settings."""
+    schema = ProcessingSchema(timestamp_name="t", timestamp_type=TimestampType.TIMESTAMP)
+    before = obs_descriptor(processing_schema=schema, partition_format="yyyy/MM/dd")
+    round_ = make_round(before, STREAM, {0: [b'{"t":1700000000000}']})
+    await sink(bucket).deliver(round_)
+    await sink(bucket, processing=schema).deliver(round_.again())
+    assert contents(bucket).keys() == {NAME.format(0, 0, 0) + ".txt", MANIFEST}
 
 
 async def test_tasks_without_manifests(bucket: Path) -> None:

@@ -19,7 +19,7 @@ from penstock.dump import manifest as manifests_
 from penstock.dump.base import Chunk, Encoded, Format, NotDelivered, Part, Reject, Round, Store
 from penstock.dump.destinations.base import log
 from penstock.dump.formats.record_time import split
-from penstock.model.dumps import RECORD_TIME, error_key
+from penstock.model.dumps import RECORD_TIME, error_key, joined
 from penstock.model.streams import partition_name
 from penstock.model.tasks import ProcessingSchema
 
@@ -105,12 +105,13 @@ class FileSink:
         key, chunks = part.planned.key, part.batch.chunks
         if RECORD_TIME not in key:
             return [_Unit(part, key, chunks)], []
-        assert self._processing is not None
+        if self._processing is None:  # an update of the task took it away since the round was planned
+            return [_Unit(part, joined(*key.split(RECORD_TIME)), chunks)], []
         directories, rejects = await asyncio.to_thread(
             split, chunks, self._processing, self._partition_format, self._zone
         )
         return [
-            _Unit(part, key.replace(RECORD_TIME, directory), of_directory)
+            _Unit(part, joined(key.replace(RECORD_TIME, directory)), of_directory)
             for directory, of_directory in directories.items()
         ], rejects
 
@@ -151,11 +152,15 @@ class FileSink:
                 if len(encoded) > 1:
                     if not kept:
                         await self._store.put(unit.key + one.name, one.body, epoch=round_.epoch)
-                    left = kept
                 else:
-                    left = kept = not await self._put(round_, unit, one)
-                files.append(await self._describe(round_, unit, one, left))
+                    kept = not await self._put(round_, unit, one)
+                files.append(await self._describe(unit, unit.key + one.name, None if kept else one))
                 round_.reached("visible")
+            if not encoded and unit.part.batch.missing:
+                # All that could be delivered is gone since; an earlier attempt may have been in time.
+                key = unit.key + self._make.extension
+                if await self._store.size(key) is not None:
+                    files, kept = [await self._describe(unit, key, None)], True
             return _Done(files, rejects, kept)
         finally:
             for one in encoded:
@@ -191,27 +196,21 @@ class FileSink:
                 return False
         return True
 
-    async def _describe(self, round_: Round, unit: _Unit, encoded: Encoded, left: bool) -> manifests_.File:
-        """A file's entry in the manifest."""
-        planned, key = unit.part.planned, unit.key + encoded.name
-        made = manifests_.File(
+    async def _describe(self, unit: _Unit, key: str, encoded: Encoded | None) -> manifests_.File:
+        """A file's entry in the manifest; of one that was left as it was (None) its bytes tell."""
+        planned = unit.part.planned
+        if encoded is not None:
+            size, crc = encoded.body.size, encoded.body.crc
+        elif self._manifests:
+            size, crc = await self._checksum(key)
+        else:
+            size = crc = 0
+        return manifests_.File(
             key=key,
             partition_id=partition_name(planned.partition),
             first=planned.first,
             last=planned.last,
-            records=encoded.records,
-            bytes=encoded.body.size,
-            crc32c=f"{encoded.body.crc:08x}",
-        )
-        if not left or not self._manifests:
-            return made
-        size, crc = await self._checksum(key)
-        return manifests_.File(
-            key=key,
-            partition_id=made.partition_id,
-            first=made.first,
-            last=made.last,
-            records=None,
+            records=None if encoded is None else encoded.records,
             bytes=size,
             crc32c=f"{crc:08x}",
         )
