@@ -311,7 +311,7 @@ def _zone(given: Mapping[str, _Given]) -> str:
     value, name = _said(given, "time_zone", "UTC")
     try:
         return ZoneInfo(str(value)).key
-    except (ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise ConfigError(f"{name} {value!r} is not a time zone such as UTC or Asia/Shanghai") from error
 
 

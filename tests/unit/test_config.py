@@ -89,6 +89,7 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
         "access_log": str(tmp_path / "access.log"),
         "access_log_fields": "on",
         "region": "cn-north-1",
+        "time_zone": "Asia/Shanghai",
     }
     # Several workers have no test controls; those are set below.
     assert values.keys() | {"test_controls"} == KEYS.keys()
@@ -102,6 +103,12 @@ def test_every_key_can_be_set_in_the_file_and_in_the_environment(toml: Any, tmp_
     elsewhere = {"destinations", "external", "events_allow_private", "test_controls"}
     for field in set(Settings.__struct_fields__) - elsewhere:
         assert getattr(from_file, field) != getattr(default, field), f"{field} was not set"
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Else", "", "../etc/passwd", "UTC\0"])
+def test_a_time_zone_that_does_not_exist(zone: str) -> None:
+    with pytest.raises(ConfigError, match="time zone"):
+        configured({"time_zone": zone})
 
 
 def test_test_controls(toml: Any) -> None:
