@@ -49,11 +49,21 @@ class Place:
         self.account = account
         self.zone = zone
 
+    @property
+    def request_seconds(self) -> float:
+        """How long one request of a delivery may take."""
+        return request_seconds(self.seconds)
+
     def admit(self, entry: object, agency: str) -> None:
         """DIS.4335 when an entry of the configuration is not for that agency."""
         admits = getattr(entry, "admits", None)
         if admits is not None and not admits(agency, self.account):
             raise ApiError("DIS.4335", f"[{shown(agency)} may not use this destination]")
+
+
+def request_seconds(seconds: float) -> float:
+    """How long one request of a delivery may take, where a question may take `seconds`: it carries records."""
+    return 3 * seconds
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ def open_sink(place: Place, task: Task, stream: Stream, password: str) -> Sink:
     if descriptor.cloudtable_schema is not None:
         from penstock.dump.sinks.hbase import HBaseSink
 
-        return HBaseSink(place, descriptor, stream)
+        return HBaseSink(place, descriptor, stream, place.request_seconds)
     from penstock.dump.sinks.opentsdb import OpenTsdbSink
 
-    return OpenTsdbSink(place, descriptor, stream)
+    return OpenTsdbSink(place, descriptor, stream, place.request_seconds)

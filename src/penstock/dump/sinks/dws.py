@@ -39,7 +39,7 @@ class DwsSink:
 
     def __init__(self, place: Place, descriptor: DwsDescriptor, stream: Stream, password: str) -> None:
         self.guarantee = EXACTLY_ONCE
-        self.statement_seconds = dws_copy.STATEMENT_SECONDS
+        self.statement_seconds = place.request_seconds
         self.copy_seconds = dws_copy.COPY_SECONDS
         self._database = Database.resolve(place, descriptor, password)
         self._descriptor = descriptor

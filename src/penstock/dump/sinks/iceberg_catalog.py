@@ -54,8 +54,12 @@ _FOLDER_MODE = 0o700
 class _Patient(HTTPAdapter):
     """Requests with time limits; never sent twice, because a commit may have arrived although no answer came."""
 
+    def __init__(self, seconds: float) -> None:
+        super().__init__(max_retries=0)
+        self._seconds = seconds
+
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        kwargs["timeout"] = kwargs.get("timeout") or (CONNECT_SECONDS, ANSWER_SECONDS)
+        kwargs["timeout"] = kwargs.get("timeout") or (CONNECT_SECONDS, self._seconds)
         if isinstance(request.body, bytes) and b'"add-schema"' in request.body:
             request.prepare_body(with_last_column(request.body), None)
         return super().send(request, *args, **kwargs)
@@ -83,12 +87,16 @@ def _ids(kind: Any) -> Iterator[int]:
 
 
 class _Rest(RestCatalog):
+    def __init__(self, name: str, seconds: float, **properties: str) -> None:
+        self._seconds = seconds
+        super().__init__(name, **properties)
+
     def _create_session(self) -> Session:
         session = super()._create_session()
         # As when a task is made: the configuration says where the catalog is, not the environment's proxies.
         session.trust_env = False
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Patient(max_retries=0))
+            session.mount(scheme, _Patient(self._seconds))
         return session
 
 
@@ -104,7 +112,7 @@ def open_catalog(place: Place, destination: Destination, agency: str) -> Catalog
             properties["warehouse"] = entry.warehouse
         if entry.token:
             properties["token"] = entry.token
-        return _Rest(entry.name, **properties)
+        return _Rest(entry.name, place.request_seconds, **properties)
     warehouse = entry.warehouse or (destination.embedded.parent.absolute().as_uri() if not entry.uri else "")
     properties = {
         "uri": _database(destination),

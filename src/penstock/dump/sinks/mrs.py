@@ -15,7 +15,7 @@ from penstock.model.tasks import MrsDescriptor
 def mrs_sink(place: Place, descriptor: MrsDescriptor, stream: Stream) -> Sink:
     """What delivers an MRS task. DIS.4208 (no such cluster), DIS.4335, DIS.4336 (no path)."""
     return FileSink(
-        HdfsStore(Hdfs.resolve(place, descriptor)),
+        HdfsStore(Hdfs.resolve(place, descriptor), seconds=place.request_seconds),
         make_format(descriptor.destination_file_type, descriptor.record_delimiter, stream, place.data),
         processing=None,
         partition_format="",

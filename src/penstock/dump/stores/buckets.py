@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.dump.base import NotDelivered, Store
+from penstock.dump.destinations.base import request_seconds
 from penstock.dump.destinations.obs import Bucket
 
 LONGEST_KEY = 1024
@@ -20,7 +21,7 @@ def open_bucket(bucket: Bucket) -> Store:
         return FolderStore(bucket.folder, bucket.name, configured=bucket.entry is not None)
     from penstock.dump.stores.s3 import S3Store
 
-    return S3Store(bucket)
+    return S3Store(bucket, seconds=request_seconds(bucket.seconds))
 
 
 def checked(key: str) -> str:
