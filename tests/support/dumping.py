@@ -103,7 +103,7 @@ class FakeStore:
         return True
 
     async def size(self, key: str) -> int | None:
-        return None
+        return len(self._world.backed_up[key]) if key in self._world.backed_up else None
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
         raise NotImplementedError

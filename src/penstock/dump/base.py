@@ -17,8 +17,8 @@ from penstock.model.dumps import Plan, PlannedPart
 from penstock.model.streams import Stream
 from penstock.model.tasks import Task
 
-SPOOL_MEMORY = 32 << 20
-"""What is larger than this while it is being made goes to a temporary file."""
+SPOOL_MEMORY = 80 << 20
+"""What is larger than this while it is being made goes to a temporary file: more than the file that an ordinary round ends with."""
 READ_BYTES = 1 << 20
 
 

@@ -13,7 +13,7 @@ import structlog
 from penstock.dump.base import Batch, Body, Chunk, NotDelivered, Part, Reject, Store
 from penstock.dump.core import Core
 from penstock.log.payload import decode as decode_payload
-from penstock.model.dumps import Plan, PlannedPart, error_key
+from penstock.model.dumps import Plan, error_key
 from penstock.model.streams import Stream
 from penstock.model.tasks import NO_DELIMITER, MrsDescriptor, ObsDescriptor, Task, TaskPosition
 
@@ -102,7 +102,7 @@ class RoundAtWork:
         self._discards[partition] = len(rejects)
         if not rejects:
             return
-        part = next(part.planned for part in self.parts if part.planned.partition == partition)
+        part = next(part for part in self.parts if part.planned.partition == partition)
         _log.warning(
             "records passed over",
             task=self.task.name,
@@ -123,9 +123,7 @@ class RoundAtWork:
         for part in self.parts:
             self._discards[part.planned.partition] = len(part.batch)
             if part.batch.chunks:
-                await self._back_up(
-                    part.planned, [data for chunk in part.batch.chunks for data in chunk.data]
-                )
+                await self._back_up(part, [data for chunk in part.batch.chunks for data in chunk.data])
 
     def positions(
         self, known: dict[int, TaskPosition], now_ms: int, *, delivered: bool
@@ -154,20 +152,22 @@ class RoundAtWork:
             after = msgspec.structs.replace(after, last_transfer_ms=now_ms, last_transfer_offset=planned.last)
         return after
 
-    async def _back_up(self, part: PlannedPart, records: Iterable[bytes]) -> None:
-        store = self._open_store()
+    async def _back_up(self, part: Part, records: Iterable[bytes]) -> None:
+        store, planned = self._open_store(), part.planned
         if store is None:
             _log.error(
                 "records dropped: the task has no obs_backup_bucket_path",
                 task=self.task.name,
-                partition=part.partition,
-                first=part.first,
-                last=part.last,
+                partition=planned.partition,
+                first=planned.first,
+                last=planned.last,
             )
             return
-        key = error_key(self.task, self.stream.name, part)
+        key = error_key(self.task, self.stream.name, planned)
         body = await asyncio.to_thread(_error_file, records, _delimiter(self.task))
         try:
+            if part.batch.missing and (await store.size(key) or 0) >= body.size:
+                return  # an earlier attempt backed up records that retention has taken since
             await store.put(key, body, epoch=self.epoch)
         except NotDelivered as error:
             raise NotDelivered(

@@ -12,6 +12,7 @@ from tests.support.dumping import Dumping, dli, obs, values
 
 from penstock.dump.base import LeaseLost
 from penstock.dump.points import POINTS
+from penstock.log.base import PartitionRef
 from penstock.model.dumps import LONGEST_PAUSE, pause_seconds
 from penstock.model.streams import PartitionStatus
 from penstock.model.tasks import ConsumerStrategy, TaskState
@@ -133,8 +134,6 @@ class TestChanges:
         await dumping.after(30)
         assert values(dumping.world.records()) == ["a", "b"]
         new = msgspec.structs.replace(stream.partitions[0], number=2)
-        from penstock.log.base import PartitionRef
-
         await dumping.log.create([PartitionRef(stream.stream_id, 2)])
         expired = msgspec.structs.replace(gone, status=PartitionStatus.EXPIRED)
         dumping.context.directory.put(
@@ -238,13 +237,29 @@ class TestFailing:
         await dumping.put(0, b"old 2")
         dumping.clock.advance(100)
         await dumping.put(0, b"new")
-        from penstock.log.base import PartitionRef
-
         await dumping.log.expire(PartitionRef(dumping.stream.stream_id, 0), dumping.clock.now_ms())
         await dumping.context.tasks.set_paused([task.task_id], False)
         await dumping.after(30)
         assert dumping.world.delivered == {(0, 2, 2): [b"new"]}
         assert dumping.positions(task)[0].discard == 2
+
+    async def test_a_backup_is_not_replaced_by_one_that_has_less(self, dumping: Dumping) -> None:
+        """The process dies after it has backed a round up; retention takes records before the next one does it again."""
+        task = await dumping.add(dli(retry_duration=0))
+        await dumping.context.tasks.set_paused([task.task_id], True)
+        await dumping.put(0, b"old")
+        dumping.clock.advance(100)
+        await dumping.put(0, b"new")
+        dumping.world.failures, dumping.world.die_at = ["down"] * 10, "backed_up"
+        await dumping.context.tasks.set_paused([task.task_id], False)
+        await dumping.after(1)
+        assert dumping.dead
+        await dumping.log.expire(PartitionRef(dumping.stream.stream_id, 0), dumping.clock.now_ms() - 50_000)
+        await dumping.stop()
+        await dumping.start()
+        assert list(dumping.world.backed_up.values()) == [b"old\nnew\n"]
+        position = dumping.positions(task)[0]
+        assert (position.next_sequence, position.discard) == (2, 2)
 
     def test_pauses(self) -> None:
         assert [pause_seconds(n, 1.0) for n in (1, 2, 3)] == [1, 2, 4]
