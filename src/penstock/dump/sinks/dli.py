@@ -24,6 +24,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.table.metadata import TableMetadata
 
 from penstock.dump.base import NotDelivered, Reject, Round
 from penstock.dump.destinations import dli
@@ -68,6 +69,19 @@ class _Ready(NamedTuple):
     passed: dict[int, int]
     """Partitions that are in the table already, with how many records were passed over then."""
     properties: dict[str, str]
+
+
+class _Transaction(Transaction):
+    """Makes the metadata with its updates once for each of them: the library copies all of it, which takes milliseconds for every
+    snapshot there is, whenever it looks at a property."""
+
+    _made: tuple[object, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        if self._made is None or self._made[0] is not self._updates:
+            self._made = self._updates, super().table_metadata
+        return self._made[1]
 
 
 class DliSink:
@@ -158,7 +172,7 @@ class DliSink:
         if table.current_snapshot() is None and isinstance(self._destination, dli.RestCatalog):
             _begin(table, over)
             table = self._load(catalog)
-        stream, transaction = round_.stream, table.transaction()
+        stream, transaction = round_.stream, _Transaction(table)
         known = declared(stream.data_schema)
         csv = stream.data_type is DataType.CSV
         passed: dict[int, int] = {}

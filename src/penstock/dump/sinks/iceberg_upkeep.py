@@ -12,8 +12,8 @@ METADATA_FILES = 20
 """Metadata files kept beside the current one."""
 AGE_MS = 86_400_000
 """Snapshots younger than this before the newest stay, as long as they are not too many."""
-MOST_SNAPSHOTS = 1000
-"""A commit writes a line for every snapshot there is."""
+MOST_SNAPSHOTS = 500
+"""More than a day at the default interval. Each makes every commit some 0.4 ms longer, and its metadata 650 bytes."""
 FEWEST_SNAPSHOTS = 10
 AT_ONCE = 50
 """Snapshots are expired once as many may go: each time is a commit of its own."""
