@@ -296,7 +296,12 @@ secret_key = "{SECRET_KEY}"
         return lake + super().config()
 
     def fields(self, name: str) -> Json:
-        return {"obs_bucket_path": "lake", "file_prefix": name, "destination_file_type": "parquet"}
+        return {
+            "obs_bucket_path": "lake",
+            "file_prefix": name,
+            "destination_file_type": "parquet",
+            "record_delimiter": "\n",
+        }
 
     def _objects(self, name: str) -> dict[str, bytes]:
         import obstore
@@ -456,7 +461,7 @@ class Hadoop(Target):
 
     def lock_out(self, name: str) -> None:
         self.hdfs.call("PUT", f"/dis/{name}", "SETOWNER", owner="somebody")
-        self.hdfs.call("PUT", f"/dis/{name}", "SETPERMISSION", permission="555")
+        self.hdfs.call("PUT", f"/dis/{name}", "SETPERMISSION", permission="700")
 
     def let_in(self, name: str) -> None:
         self.hdfs.call("PUT", f"/dis/{name}", "SETOWNER", owner="penstock")

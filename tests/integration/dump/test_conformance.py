@@ -18,8 +18,8 @@ import pytest
 from tests.services.s3 import SECRET_KEY
 from tests.support import dump_targets as targets
 from tests.support.controls import ON
-from tests.support.dump_targets import DATABASE_PASSWORD, INTERVAL, RETRY, Services, Target
 from tests.support.dump_bench import Bench, Dump, eventually
+from tests.support.dump_targets import DATABASE_PASSWORD, INTERVAL, RETRY, Services, Target
 from tests.support.faulty import Fault, seeded, some
 from tests.support.server import Server
 from tests.support.wire import refused
@@ -134,21 +134,24 @@ class Delivering:
     # Deaths
 
     def test_the_process_dies_at_every_step(self, bench: Bench, dump: Dump, target: Target) -> None:
-        """C1: kill -9 after each step of a round, one after the other: the next process finds what the last one left."""
+        """C1: kill -9 after each step of a round, one after the other: the next process finds what the last one left. Poison is backed up
+        and counted once, too."""
         before = bench.processes()
-        dump.put(10)
+        dump.put(10, bad=3 if target.poison else 0)
         for point in target.points:
             bench.kill_at(point)
         bench.advance(INTERVAL + 1)
         eventually(lambda: bench.processes() == before + len(target.points))
         dump.arrive()
-        assert dump.discarded() == 0
+        assert dump.discarded() == len(dump.poison)
+        assert dump.errors() == dump.poison
         dump.put(3)
         dump.arrive()
 
-    def test_the_server_dies_at_every_step(self, bench: Bench, dump: Dump, target: Target) -> None:
-        """C1: kill -9 of everything after each step, and a start on the same data."""
-        for point in target.points:
+    def test_the_server_dies(self, bench: Bench, dump: Dump, target: Target) -> None:
+        """C1: kill -9 of everything after a step, and a start on the same data: after each step where that takes no other server, else
+        when some of the round is visible."""
+        for point in ("visible",) if target.proxies else target.points:
             dump.put(5)
             bench.kill_at(point, server=True)
             bench.advance_until_death(INTERVAL + 1)
@@ -220,18 +223,6 @@ class Rejecting:
         dump.put(4)
         dump.arrive()
 
-    def test_poison_is_backed_up_once_whatever_dies(self, bench: Bench, dump: Dump, target: Target) -> None:
-        """C1: as records that are delivered."""
-        before = bench.processes()
-        dump.put(6, bad=4)
-        for point in target.points:
-            bench.kill_at(point)
-        bench.advance(INTERVAL + 1)
-        eventually(lambda: bench.processes() == before + len(target.points))
-        dump.arrive()
-        assert dump.errors() == dump.poison
-        assert dump.discarded() == 4
-
 
 class TakingAnything:
     """Text into files."""
@@ -275,6 +266,10 @@ class PassingOver:
         assert dump.details()["state"] == "RUNNING"
         eventually(lambda: dump.event_kinds() == ["dump_restored", "dump_abnormal"])
 
+
+class Deadline:
+    """What `PassingOver` means when the server dies."""
+
     def test_the_deadline_outlives_the_server(self, bench: Bench, dump: Dump, target: Target) -> None:
         """C3: `retry_duration` counts from the first failure, and a death while records are backed up backs them up once."""
         dump.put(6)
@@ -314,12 +309,13 @@ class NeverPassingOver:
 class OverANetwork:
     """Destinations that a proxy can stand before."""
 
-    def test_answers_that_are_lost_after_the_commit(self, bench: Bench, dump: Dump, target: Target) -> None:
+    @pytest.mark.parametrize("fault", [Fault.LOSE, Fault.GARBAGE, Fault.DELAY])
+    def test_answers_that_are_lost_after_the_commit(self, dump: Dump, target: Target, fault: Fault) -> None:
         """C1, "timed out after commit": nobody knows whether the round is there, and it is there once."""
-        target.proxy.plan = some(Fault.LOSE, target.is_commit, times=2)
+        target.proxy.plan = some(fault, target.is_commit, times=2)
         dump.put(10)
         dump.arrive()
-        assert target.proxy.done[Fault.LOSE] == 2
+        assert target.proxy.done[fault] > 0
         assert dump.discarded() == 0
 
     @pytest.mark.parametrize("seed", range(2))
@@ -346,14 +342,13 @@ class OverANetwork:
         dump.arrive()
         assert dump.details()["state"] == "RUNNING"
 
-    @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DELAY])
-    def test_one_that_hangs_holds_up_nobody_else(self, bench: Bench, target: Target, fault: Fault) -> None:
-        """A3: within its time limit the task is ABNORMAL; other tasks go on meanwhile. It hangs before, or after it has done it."""
+    def test_one_that_hangs_holds_up_nobody_else(self, bench: Bench, target: Target) -> None:
+        """A3: within its time limit the task is ABNORMAL; other tasks go on meanwhile."""
         dump = bench.dump(deliver_time_interval=1)
         beside = bench.dump_beside()
-        target.proxy.plan = some(fault, target.is_commit)
+        target.proxy.plan = some(Fault.HANG, target.is_commit)
         dump.put(5)
-        eventually(lambda: target.proxy.done[fault] > 0)
+        eventually(lambda: target.proxy.done[Fault.HANG] > 0)
         for _ in range(2):
             beside.put(5)
             eventually(lambda: beside.records() == beside.expected)
@@ -372,8 +367,8 @@ class OverANetwork:
         dump.put(5)
         eventually(lambda: target.proxy.done[fault] > 0)
         dump.act("stop")
+        bench.settle()
         target.proxy.heal()
-        bench.advance(5)
         dump.put(5)
         bench.advance(5)
         assert dump.details()["state"] == "PAUSED"
@@ -389,8 +384,8 @@ class OverANetwork:
         dump.put(5)
         eventually(lambda: target.proxy.done[Fault.HANG] > 0)
         dump.delete()
+        bench.settle()
         target.proxy.heal()
-        bench.advance(5)
         refused(dump.show(), "DIS.4354")
         assert dump.records() == Counter()
         dump.create()
@@ -414,7 +409,6 @@ class Locking:
             assert shown["state_reason"]
             for secret in (SECRET_KEY, DATABASE_PASSWORD):
                 assert secret not in shown["state_reason"]
-            assert sum(dump.records().values()) == 5
         finally:
             target.let_in(dump.name)
         dump.arrive()
@@ -426,7 +420,7 @@ class TestFolder(Delivering, TakingAnything, NeverPassingOver):
     kind = targets.Folder
 
 
-class TestLakehouse(Delivering, Rejecting, PassingOver):
+class TestLakehouse(Delivering, Rejecting, PassingOver, Deadline):
     kind = targets.Lakehouse
 
 
