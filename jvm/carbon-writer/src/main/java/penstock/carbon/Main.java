@@ -22,7 +22,7 @@ import java.util.stream.Stream;
  * <p>Both directions are frames: a byte that says which kind, a length (int32, big-endian) and that many bytes.
  *
  * <pre>
- * ->  MAKE    directory, columns                                     a Writer opens
+ * ->  MAKE    directory, columns                                     a Writer begins
  * ->  ROWS    rows as columns (Columns has the bytes); any number of times
  * ->  END                                                            the files are written
  * <-  DONE    their names, each with a newline
@@ -47,10 +47,12 @@ public final class Main {
 
     private static final int LARGEST_FRAME = 64 << 20;
 
+    private final Path work;
     private final DataInputStream in;
     private final DataOutputStream out;
 
-    private Main(DataInputStream in, DataOutputStream out) {
+    private Main(Path work, DataInputStream in, DataOutputStream out) {
+        this.work = work;
         this.in = in;
         this.out = out;
     }
@@ -64,7 +66,7 @@ public final class Main {
                 new DataOutputStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16));
         System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.err), true)); // what libraries print
         Settings.apply();
-        Main main = new Main(new DataInputStream(new BufferedInputStream(System.in, 1 << 16)), out);
+        Main main = new Main(work, new DataInputStream(new BufferedInputStream(System.in, 1 << 16)), out);
         main.answer(DONE, "ready");
         while (main.request()) {
             // until there is none
@@ -95,42 +97,38 @@ public final class Main {
         return true;
     }
 
-    /** Reads to END whatever happens, so that the next request begins where it should. */
     private List<String> make(byte[] body) throws Exception {
-        Exception failed = null;
-        Writer writer = null;
+        Incoming rows = new Incoming();
         try {
-            writer = new Writer(new Frame(body));
-        } catch (Exception error) {
-            failed = error;
+            return new Writer(work, new Frame(body)).write(rows);
+        } finally {
+            rows.drain(); // whatever happened, so that the next request begins where it should
         }
-        while (true) {
+    }
+
+    /** The frames of a request up to END. */
+    private final class Incoming implements Rows.Source {
+        private boolean ended;
+
+        @Override
+        public Frame next() throws IOException {
+            if (ended) {
+                return null;
+            }
             int kind = in.read();
             if (kind < 0) {
-                if (writer != null) {
-                    writer.abandon();
-                }
                 throw new Lost();
             }
             byte[] rows = body();
-            if (kind == END) {
-                break;
-            }
-            if (failed == null) {
-                try {
-                    writer.write(new Frame(rows));
-                } catch (Exception error) {
-                    failed = error;
-                }
+            ended = kind == END;
+            return ended ? null : new Frame(rows);
+        }
+
+        void drain() throws IOException {
+            while (next() != null) {
+                // nobody wants it
             }
         }
-        if (failed == null) {
-            return writer.close();
-        }
-        if (writer != null) {
-            writer.abandon();
-        }
-        throw failed;
     }
 
     private byte[] body() throws IOException {

@@ -15,7 +15,7 @@ final class Settings {
         properties.addProperty(CarbonCommonConstants.CARBON_WRITTEN_BY_APPNAME, "penstock");
         // Two pages encoded at once race for the numbers of a column's dictionary: the same rows would not give the same bytes.
         properties.addProperty(CarbonCommonConstants.NUM_CORES_LOADING, "1");
-        // Ten batches of rows wait between reading and writing: with the default, 1000, long texts would fill the heap.
+        // Rows wait in batches of that many: with the default, 1000, long texts would fill the heap.
         properties.addProperty(CarbonCommonConstants.DATA_LOAD_BATCH_SIZE, "100");
         properties.addProperty(CarbonCommonConstants.ENABLE_OFFHEAP_SORT, "false");
         properties.addProperty(CarbonCommonConstants.ENABLE_QUERY_STATISTICS, "false");

@@ -6,21 +6,16 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.apache.carbondata.hadoop.api.CarbonTableOutputFormat;
-import org.apache.carbondata.hadoop.internal.ObjectArrayWritable;
+import org.apache.carbondata.common.CarbonIterator;
+import org.apache.carbondata.core.util.DataLoadMetrics;
+import org.apache.carbondata.core.util.ThreadLocalSessionInfo;
+import org.apache.carbondata.processing.loading.DataLoadExecutor;
+import org.apache.carbondata.processing.loading.TableProcessingOperations;
 import org.apache.carbondata.processing.loading.model.CarbonLoadModel;
 import org.apache.carbondata.sdk.file.CarbonWriter;
 import org.apache.carbondata.sdk.file.CarbonWriterBuilder;
 import org.apache.carbondata.sdk.file.Schema;
 import org.apache.hadoop.conf.Configuration;
-import org.apache.hadoop.io.NullWritable;
-import org.apache.hadoop.mapreduce.JobID;
-import org.apache.hadoop.mapreduce.RecordWriter;
-import org.apache.hadoop.mapreduce.TaskAttemptContext;
-import org.apache.hadoop.mapreduce.TaskAttemptID;
-import org.apache.hadoop.mapreduce.TaskID;
-import org.apache.hadoop.mapreduce.TaskType;
-import org.apache.hadoop.mapreduce.task.TaskAttemptContextImpl;
 
 /**
  * Writes the files of one directory: the data, and the index that names it.
@@ -37,16 +32,40 @@ final class Writer {
 
     private static final long TIMESTAMP = 1; // 0 is the time of day
 
+    private final Path work;
     private final Path directory;
     private final Columns columns;
-    private final RecordWriter<NullWritable, ObjectArrayWritable> records;
-    private final TaskAttemptContext context;
-    private final ObjectArrayWritable row = new ObjectArrayWritable();
 
-    /** `frame`: text directory, columns. */
-    Writer(Frame frame) throws Exception {
+    /** `work` is for temporary files; `frame`: text directory, columns. */
+    Writer(Path work, Frame frame) {
+        this.work = work;
         directory = Path.of(frame.text());
         columns = new Columns(frame);
+    }
+
+    /** Write all rows; the names of the files, those of data first: an index is no use without them. */
+    List<String> write(Rows.Source source) throws Exception {
+        CarbonLoadModel model = model();
+        Path temporary = Files.createTempDirectory(work, "load-");
+        CarbonIterator<?>[] rows = {new Rows(columns, source)};
+        DataLoadExecutor executor = new DataLoadExecutor();
+        ThreadLocalSessionInfo.setConfigurationToCurrentThread(new Configuration());
+        try {
+            @SuppressWarnings("unchecked")
+            CarbonIterator<Object[]>[] input = (CarbonIterator<Object[]>[]) rows;
+            executor.execute(model, new String[] {temporary.toString()}, input);
+        } finally {
+            try {
+                executor.close();
+            } finally {
+                ThreadLocalSessionInfo.unsetAll();
+                TableProcessingOperations.deleteLocalDataLoadFolderLocation(model, false, false);
+            }
+        }
+        return names();
+    }
+
+    private CarbonLoadModel model() throws Exception {
         CarbonWriterBuilder builder = CarbonWriter.builder()
                 .outputPath(directory.toString())
                 .taskNo(TASK)
@@ -54,24 +73,12 @@ final class Writer {
                 .withPageSizeInMb(PAGE_MB);
         CarbonLoadModel model = builder.buildLoadModel(new Schema(columns.fields));
         model.setLoadWithoutConverterStep(true);
+        model.setMetrics(new DataLoadMetrics());
         model.getCarbonDataLoadSchema().getCarbonTable().getTableInfo().setLastUpdatedTime(TIMESTAMP);
-        Configuration configuration = new Configuration();
-        CarbonTableOutputFormat.setLoadModel(configuration, model);
-        TaskID id = new TaskID(new JobID("penstock", 0), TaskType.MAP, 0);
-        context = new TaskAttemptContextImpl(configuration, new TaskAttemptID(id, 0));
-        records = new CarbonTableOutputFormat().getRecordWriter(context);
+        return model;
     }
 
-    void write(Frame frame) throws Exception {
-        for (Object[] values : columns.rows(frame)) {
-            row.set(values);
-            records.write(NullWritable.get(), row);
-        }
-    }
-
-    /** Finish; the names of the files, those of data first: an index is no use without them. */
-    List<String> close() throws Exception {
-        records.close(context);
+    private List<String> names() throws IOException {
         try (Stream<Path> files = Files.list(directory)) {
             List<String> names = files.filter(Files::isRegularFile)
                     .map(file -> file.getFileName().toString())
@@ -81,15 +88,6 @@ final class Writer {
             Stream<String> data = names.stream().filter(name -> !name.endsWith(".carbonindex"));
             Stream<String> index = names.stream().filter(name -> name.endsWith(".carbonindex"));
             return Stream.concat(data, index).collect(Collectors.toList());
-        }
-    }
-
-    /** End the threads of what cannot be finished. */
-    void abandon() {
-        try {
-            records.close(context);
-        } catch (Exception error) {
-            // what went wrong is known already
         }
     }
 }
