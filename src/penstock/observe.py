@@ -10,6 +10,8 @@ import structlog
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
+_TALKATIVE = ("httpx", "httpcore", "pyiceberg", "botocore")
+
 
 def configure(level: str) -> None:
     """Send every log, the libraries' too, to stderr at `level` (debug, info, warning, error) and above."""
@@ -40,3 +42,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
+    for name in _TALKATIVE:
+        # A line for each request: only for who looks for mistakes.
+        logging.getLogger(name).setLevel(
+            threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING)
+        )
