@@ -58,7 +58,6 @@ class Lake:
     catalog: Catalog
     service: Any = None
     sinks: list[DliSink] = dataclasses.field(default_factory=list)
-    tables: int = 0
 
     def descriptor(self, table: str = "clicks") -> DliDescriptor:
         return DliDescriptor(
