@@ -77,6 +77,8 @@ class Service:
         while the server is down."""
         file = self.directory / "ports.json"
         ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        if name in ports:
+            return ports[name]
         while name not in ports:
             number = random.randrange(20100, 32000)
             with socket.socket() as probe, contextlib.suppress(OSError):
