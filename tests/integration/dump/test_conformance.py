@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.services.s3 import SECRET_KEY
@@ -110,18 +111,18 @@ class Delivering:
             while not over.is_set():
                 seen.append(dump.records())
 
-        reader = threading.Thread(target=read)
-        reader.start()
-        try:
-            eventually(lambda: len(seen) > 1)
-            if target.proxies:
-                target.proxy.bytes_per_second = 50_000
-            dump.arrive()
-            before = len(seen)
-            eventually(lambda: len(seen) > before + 1)
-        finally:
-            over.set()
-            reader.join()
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(read)
+            try:
+                eventually(lambda: len(seen) > 1 or reading.done())
+                if target.proxies:
+                    target.proxy.bytes_per_second = 50_000
+                dump.arrive()
+                before = len(seen)
+                eventually(lambda: len(seen) > before + 1 or reading.done())
+            finally:
+                over.set()
+            reading.result()
         assert seen[0] == Counter()
         assert seen[-1] == dump.expected
         known: Counter[int] = Counter()
