@@ -4,17 +4,15 @@ down. Of each catalog: embedded, in PostgreSQL, and Nessie over REST with its ta
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitStateUnknownException
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -31,8 +29,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 from tests.services.iceberg_rest import NESSIE, IcebergRest
-from tests.services.postgres import DATABASE, PASSWORD, USER, Postgres
+from tests.services.postgres import PASSWORD, Postgres
 from tests.support import duck
+from tests.support.lakes import SECONDS, Lake, clicks
 from tests.support.rounds import Crash, MadeRound, make_round, make_stream
 
 from penstock.destinations import Destinations, Dli
@@ -42,135 +41,7 @@ from penstock.dump.destinations.base import Place
 from penstock.dump.sinks import dli, iceberg_catalog, iceberg_upkeep
 from penstock.dump.sinks.dli import DliSink
 from penstock.errors import ApiError
-from penstock.model.streams import DataType, Stream
-from penstock.model.tasks import ConsumerStrategy, DliDescriptor
-
-SECONDS = 10.0
-CLICKS = Schema(NestedField(1, "id", LongType(), required=True), NestedField(2, "name", StringType()))
-
-
-@dataclasses.dataclass
-class Lake:
-    """A catalog with a database, tables in it, and sinks that are closed at the end."""
-
-    place: Place
-    database: str
-    catalog: Catalog
-    service: Any = None
-    sinks: list[DliSink] = dataclasses.field(default_factory=list)
-
-    def descriptor(self, table: str = "clicks") -> DliDescriptor:
-        return DliDescriptor(
-            task_name="to-the-lake",
-            agency_name="dis_admin_agency",
-            deliver_time_interval=30,
-            consumer_strategy=ConsumerStrategy.LATEST,
-            retry_duration=0,
-            dli_database_name=self.database,
-            dli_table_name=table,
-            obs_bucket_path="bucket",
-            file_prefix="",
-        )
-
-    def create(self, schema: Schema = CLICKS, name: str = "clicks", **more: Any) -> None:
-        self.catalog.create_table((self.database, name), schema, **more)
-
-    def sink(self, stream: Stream | None = None, table: str = "clicks") -> DliSink:
-        sink = DliSink(self.place, self.descriptor(table), stream or make_stream())
-        self.sinks.append(sink)
-        return sink
-
-    def round(
-        self, *records: Any, stream: Stream | None = None, table: str = "clicks", **more: Any
-    ) -> MadeRound:
-        """A round of partition 0; what is no bytes is written as JSON."""
-        data = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in records]
-        return make_round(self.descriptor(table), stream or make_stream(), {0: data}, **more)
-
-    def table(self, name: str = "clicks") -> Table:
-        destination = destinations.resolve(self.place, self.descriptor(name))
-        return iceberg_catalog.load(self.place, destination, "dis_admin_agency", self.catalog)
-
-    def rows(self, name: str = "clicks") -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.table(name).scan().to_arrow().to_pylist()
-        return sorted(rows, key=lambda row: json.dumps(row, default=str))
-
-    def ids(self) -> list[int]:
-        return sorted(row["id"] for row in self.rows())
-
-
-def clicks(*numbers: int) -> list[dict[str, Any]]:
-    return [{"id": number, "name": f"n{number}"} for number in numbers]
-
-
-@pytest.fixture(scope="module")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IcebergRest]:
-    with IcebergRest(tmp_path_factory.mktemp("rest")) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("postgres")) as service:
-        yield service
-
-
-def _lake(place: Place, database: str, service: Any = None) -> Lake:
-    probe = Lake(place, database, None).descriptor()  # type: ignore[arg-type]
-    destination = destinations.resolve(place, probe)
-    catalog = iceberg_catalog.open_catalog(place, destination, "dis_admin_agency")
-    if isinstance(destination, destinations.SqlCatalog):
-        catalog.create_tables()  # type: ignore[attr-defined]
-    catalog.create_namespace((database,))
-    return Lake(place, database, catalog, service)
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Lake]:
-    place = Place(Destinations(), tmp_path, SECONDS, "account")
-    iceberg_catalog.embedded_catalog(Dli(), tmp_path / "lakehouse" / "catalog.db").close()
-    yield from _used(_lake(place, "web"))
-
-
-@pytest.fixture
-def in_rest(rest: IcebergRest, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
-    rest.start()
-    place = Place(Destinations(dli=(rest.entry(),), obs=(rest.s3.entry(),)), tmp_path, SECONDS, "account")
-    yield from _used(_lake(place, _database(request), rest))
-
-
-@pytest.fixture
-def in_postgres(postgres: Postgres, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
-    postgres.start()
-    uri = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{postgres.number}/{DATABASE}"
-    entry = Dli(catalog="sql", uri=uri, warehouse=f"file://{tmp_path}/warehouse")
-    yield from _used(
-        _lake(Place(Destinations(dli=(entry,)), tmp_path, SECONDS, "account"), _database(request), postgres)
-    )
-
-
-def _database(request: pytest.FixtureRequest) -> str:
-    """Each test has its own."""
-    return "".join(sign if sign.isalnum() else "_" for sign in request.node.name)
-
-
-def _used(lake: Lake) -> Iterator[Lake]:
-    yield lake
-    for sink in lake.sinks:
-        asyncio.run(sink.close())
-    lake.catalog.close()
-
-
-@pytest.fixture(
-    params=[
-        "embedded",
-        pytest.param("in_postgres", marks=pytest.mark.services),
-        pytest.param("in_rest", marks=pytest.mark.services),
-    ]
-)
-def lake(request: pytest.FixtureRequest) -> Lake:
-    found: Lake = request.getfixturevalue(request.param)
-    return found
+from penstock.model.streams import DataType
 
 
 class TestOnce:
