@@ -143,7 +143,8 @@ def main() -> None:
         requests = [source.read(length) for length in lengths]
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-        # Where sessions are scheduled against each other, a process's priority counts within its own only.
+        # Where sessions are scheduled against each other, a process's priority counts within its own only: so one of its own.
+        os.setsid()
         Path("/proc/self/autogroup").write_text(str(PRIORITY))
     print(json.dumps(drive(spec, requests)), flush=True)
 
