@@ -93,6 +93,7 @@ class Runner:
         self._number = 0 if assigned.plan is None else assigned.plan.number
         self._positions: dict[int, TaskPosition] = {p.partition: p for p in assigned.positions}
         self._held = 0
+        self._waiting_noted = False
         self._sink: Sink | None = None
         self._store: Store | None = None
         self._wake = asyncio.Event()
@@ -190,8 +191,10 @@ class Runner:
         # Those that have waited longest, so that many partitions take turns.
         chosen = sorted(due(task.descriptor, backlogs, now), key=lambda backlog: backlog.oldest_ms)
         if not chosen:
+            self._note_waiting(backlogs)
             await self._sleep(self._patience(backlogs, now))
             return
+        self._waiting_noted = False
         await self._take(min(ROUND_BYTES, sum(backlog.size for backlog in chosen)))
         parts = await self._read_chosen(chosen[:PARTS_MAX])
         if not parts:
@@ -221,6 +224,20 @@ class Runner:
             self._tools.zone,
         )
         return msgspec.structs.replace(part, key=key)
+
+    def _note_waiting(self, backlogs: list[Backlog]) -> None:
+        """Say once for each round why nothing is written yet, when there is something to write."""
+        if not backlogs or self._waiting_noted:
+            return
+        self._waiting_noted = True
+        descriptor = self.assigned.task.descriptor
+        self._log.info(
+            "records wait",
+            records=sum(backlog.records for backlog in backlogs),
+            bytes=sum(backlog.size for backlog in backlogs),
+            due=shown_time(min(due_ms(descriptor, backlog) for backlog in backlogs)),
+            or_bytes=size_trigger(descriptor),
+        )
 
     def _patience(self, backlogs: list[Backlog], now: int) -> float:
         descriptor = self.assigned.task.descriptor
