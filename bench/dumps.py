@@ -252,17 +252,19 @@ class Busy:
         self._threads: list[threading.Thread] = []
         self._left: list[str] = []
         self._finished = 0
-        self._lags: dict[str, int] = {}
+        self._seconds = 0.0
         self.wrong: list[str] = []
 
     def __enter__(self) -> Busy:
         self._stopped.clear()
+        self._since = time.perf_counter()
         self._threads = [threading.Thread(target=self._run) for _ in range(TASKS_BESIDE)]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._seconds += time.perf_counter() - self._since
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -270,9 +272,9 @@ class Busy:
             self._server.destination.remove(place)
         self._left.clear()
 
-    def delivered(self) -> int:
-        """Records so far, of all tasks."""
-        return self._finished + sum(self._records - lag for lag in list(self._lags.values()))
+    def rate(self) -> float:
+        """Records a second that all tasks together delivered; without the rounds that were cut off."""
+        return self._finished / self._seconds
 
     def _run(self) -> None:
         try:
@@ -286,10 +288,9 @@ class Busy:
         server.destination.make(place)
         self._left.append(place)
         server.create_task(self._stream, task, place)
-        lag = self._lags[task] = self._records
+        lag = self._records
         while lag and not self._stopped.wait(0.2):
-            lag = self._lags[task] = server.task(self._stream, task)["lag"]["records"]
-        del self._lags[task]
+            lag = server.task(self._stream, task)["lag"]["records"]
         self._finished += self._records - lag
         server.delete_task(self._stream, task)
 
@@ -302,7 +303,9 @@ def puts_beside(
     server_core, load_core = machine.cores()
     destination.make("warm2")
     server.deliver(server.stream(Records(WARM, destination.size)), "warm2")
-    records = Records(scale.records, destination.size)
+    records = Records(
+        scale.records // 4, destination.size
+    )  # a round of some seconds, so that some end in a window
     say(f"{destination.title}: putting {records.count:,} records, a backlog for the dump beside puts")
     backlog = server.stream(records)
     hold(server.server.pid, {server_core}, tree=False)
@@ -324,29 +327,25 @@ def puts_beside(
                     if beside:
                         time.sleep(1.0)  # both tasks are at work
                         hold(server.dump_pid(), dump_cores)
-                    windows.append(_window(server, busy, spec, load_core) | {"beside": beside})
+                    windows.append(_window(server, spec, load_core) | {"beside": beside})
                 os.sync()
                 time.sleep(0.5)
-        rows.append(_beside(destination, case, rate, windows, busy.wrong))
+        rows.append(_beside(destination, case, rate, windows, busy))
         requests.unlink()
     return rows
 
 
-def _window(server: Server, busy: Busy, spec: Spec, core: int) -> dict[str, Any]:
-    before, delivered = server.cpu(), busy.delivered()
+def _window(server: Server, spec: Spec, core: int) -> dict[str, Any]:
+    before = server.cpu()
     began = time.perf_counter()
     found = paced(spec, core)
     wall = time.perf_counter() - began
     dump, engine = (after - start for after, start in zip(server.cpu(), before, strict=True))
-    return found | {
-        "dump_cpu": dump / wall,
-        "server_cpu": engine / wall,
-        "delivered_per_second": (busy.delivered() - delivered) / wall,
-    }
+    return found | {"dump_cpu": dump / wall, "server_cpu": engine / wall}
 
 
 def _beside(
-    destination: Destination, case: Case, rate: float, windows: list[dict[str, Any]], wrong: list[str]
+    destination: Destination, case: Case, rate: float, windows: list[dict[str, Any]], busy: Busy
 ) -> Beside:
     by_kind = {kind: [window for window in windows if window["beside"] is kind] for kind in (False, True)}
 
@@ -374,12 +373,12 @@ def _beside(
         puts_per_second=rate,
         alone_ms=latency(False),
         beside_ms=latency(True),
-        delivered_per_second=middle(True, "delivered_per_second"),
+        delivered_per_second=busy.rate(),
         dump_cpu=middle(True, "dump_cpu"),
         server_cpu=middle(True, "server_cpu"),
         server_cpu_alone=middle(False, "server_cpu"),
         windows=shown,
-        wrong=wrong + [f"{case.name}: {window['wrong']}" for window in windows if window["wrong"]],
+        wrong=busy.wrong + [f"{case.name}: {window['wrong']}" for window in windows if window["wrong"]],
     )
 
 
