@@ -108,8 +108,11 @@ class Coordinator:
         for task_id in await self.runs.renew():
             _log.error("dump task is run by another server", task_id=task_id)
             self._drop(task_id)
-        # Those that could not be assigned get another chance.
-        self._dirty.update(t.task_id for t in self.context.tasks.all() if t.task_id not in self._assigned)
+        await self.look_again()
+
+    async def look_again(self) -> None:
+        """Look at every task: those that could not be assigned get another chance, and an agency may be gone or have run out."""
+        self._dirty.update(task.task_id for task in self.context.tasks.all())
         await self.settle()
 
     def _task_changed(self, before: Task | None, after: Task | None) -> None:
@@ -136,14 +139,6 @@ class Coordinator:
                 return  # being changed: what has begun goes on
             self._drop(task_id)
             return
-        if (
-            known is not None
-            and known.task.descriptor == task.descriptor
-            and _same_data(known.stream, stream)
-        ):
-            # Partitions come and go without the engine: it asks what waits.
-            self._assigned[task_id] = msgspec.structs.replace(known, stream=stream)
-            return
         try:
             password = open_password(self.context, task)
             if (
@@ -156,6 +151,14 @@ class Coordinator:
         except ApiError as error:
             self._drop(task_id)
             await self._set_trouble(task, TaskState.ABNORMAL, str(error))
+            return
+        if (
+            known is not None
+            and (known.task.descriptor, known.password) == (task.descriptor, password)
+            and _same_data(known.stream, stream)
+        ):
+            # Partitions come and go without the engine: it asks what waits.
+            self._assigned[task_id] = msgspec.structs.replace(known, stream=stream)
             return
         self._drop(task_id)
         lease = await self.runs.take(task_id)

@@ -121,7 +121,7 @@ class Dumps:
 
     async def settle(self) -> None:
         """Return when everything that is due by the clock now has been delivered, or has failed once more; for test controls."""
-        await self._coordinator.settle()
+        await self._coordinator.look_again()
         for _ in range(3):  # a process that a test kills meanwhile is replaced
             if not self._coordinator.assigned():
                 return
