@@ -17,6 +17,7 @@ from penstock.http.app import Application
 from penstock.iam.base import SentRequest
 from penstock.log.base import Durable, LogError, Packed
 from penstock.model.streams import Stream
+from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.context import Context
 from penstock.service.partitions import Partitions, Slice, Stored, Throttled
 from penstock.workers.messages import (
@@ -35,7 +36,6 @@ from penstock.workers.messages import (
     pack_error,
     reference,
 )
-from penstock.rpc import Disconnected, Peer, RemoteError
 
 START_SECONDS = 30.0
 CHANGE_SECONDS = 1.0

@@ -10,6 +10,7 @@ import msgspec
 from penstock.limits import PartitionRate
 from penstock.log.base import Batch, Bounds, Closed, Frame, PartitionRef
 from penstock.log.payload import encode as encode_payload
+from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.partitions import Slice, Stored, Throttled
 from penstock.workers.messages import (
     FetchCall,
@@ -22,7 +23,6 @@ from penstock.workers.messages import (
     unpack_error,
     unpack_put,
 )
-from penstock.rpc import Disconnected, Peer, RemoteError
 
 CACHE_BYTES = 16 << 20
 

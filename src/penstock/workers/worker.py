@@ -29,6 +29,7 @@ from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
 from penstock.memory import settle_allocator
+from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
@@ -36,7 +37,6 @@ from penstock.service.records import Records
 from penstock.service.traffic import Traffic
 from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
-from penstock.rpc import Disconnected, Peer, RemoteError
 
 STOP_SECONDS = 3.5
 _BACKLOG = 1024
