@@ -390,12 +390,13 @@ secret = "{KMS_SECRET}"
         return request.target == "COMMIT"
 
     def lock_out(self, name: str) -> None:
-        self._change_password("changed")
+        self.change_password("changed")
 
     def let_in(self, name: str) -> None:
-        self._change_password(DATABASE_PASSWORD)
+        self.change_password(DATABASE_PASSWORD)
 
-    def _change_password(self, password: str) -> None:
+    def change_password(self, password: str) -> None:
+        """Of the user that tasks have."""
         self.postgres.query(f"ALTER ROLE loader PASSWORD '{password}'")
         # Who is in stays in: a password counts at the door.
         self.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'loader'")

@@ -434,6 +434,22 @@ class TestObjectStore(Delivering, Rejecting, NeverPassingOver, OverANetwork, Loc
 class TestDatabase(Delivering, Rejecting, PassingOver, OverANetwork, Locking):
     kind = targets.Database
 
+    def test_a_new_password_by_an_update(self, bench: Bench, dump: Dump, target: Target) -> None:
+        """Chapter 6: an update may change nothing but the password, which counts from then on."""
+        assert isinstance(target, targets.Database)
+        dump.put(5)
+        dump.arrive()
+        target.change_password("the-next-Password")
+        try:
+            dump.put(5)
+            bench.advance(INTERVAL + 1)
+            assert dump.details()["state"] == "ABNORMAL"
+            dump.update(user_password="the-next-Password")
+            dump.arrive()
+            assert dump.details()["state"] == "RUNNING"
+        finally:
+            target.change_password(DATABASE_PASSWORD)
+
 
 @pytest.mark.services
 class TestHadoop(Delivering, Rejecting, PassingOver, OverANetwork, Locking):
