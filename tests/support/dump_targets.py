@@ -534,9 +534,11 @@ class RemoteLakehouse(Lakehouse):
 
     def set_up(self, services: Services) -> None:
         self.iceberg = services.get(IcebergRest)
-        self.proxies = [FaultyHttp(self.iceberg.port("http"))]
+        self.proxies = [FaultyHttp(self.iceberg.port("http")), FaultyHttp(self.iceberg.s3.port("s3"))]
+        # The catalog says where it is, and where the files are.
         self.proxy.replace = {
-            f"127.0.0.1:{self.proxy.upstream}".encode(): f"127.0.0.1:{self.proxy.port}".encode()
+            f"127.0.0.1:{proxy.upstream}".encode(): f"127.0.0.1:{proxy.port}".encode()
+            for proxy in self.proxies
         }
 
     def catalog(self) -> Catalog:
@@ -561,7 +563,7 @@ warehouse = "{WAREHOUSE}"
 
 [[obs]]
 bucket = "{WAREHOUSE}"
-endpoint = "{self.iceberg.s3.endpoint}"
+endpoint = "{self.proxies[1].url}"
 region = "{REGION}"
 access_key = "{ACCESS_KEY}"
 secret_key = "{SECRET_KEY}"
