@@ -157,6 +157,13 @@ class Runner:
         await self._tools.budget.take(size)
         self._held = size
 
+    async def _keep(self, size: int) -> None:
+        """A round turned out to need no more than this: the rest is for others, while its destination may hang."""
+        surplus = self._held - size
+        if surplus > 0:
+            self._held = size
+            await self._tools.budget.give(surplus)
+
     async def _free(self) -> None:
         held, self._held = self._held, 0
         if held:
@@ -284,6 +291,7 @@ class Runner:
                 if parts is None:
                     await self._take(ROUND_BYTES)
                     parts = await self._read_planned(plan)
+                    await self._keep(sum(part.batch.size for part in parts))
                 round_ = self._round(plan, parts)
                 if self._sink is None:
                     self._sink = self._tools.open_sink(self.assigned)
