@@ -40,7 +40,8 @@ from bench.systems.penstock import Penstock
 
 PARTITIONS = 4
 WARM = 1_000
-PUT_RECORDS = 500
+FILL = 500
+"""Records of the puts that fill the streams: a frame of the log has a fourth of them."""
 GIVE_UP_SECONDS = 600.0
 PUTS = (Case("put-10x200", "put", 10, 200, 32), Case("put-500x200", "put", 500, 200, 16))
 BUSY = ("folder-parquet", "postgres")
@@ -69,8 +70,10 @@ QUICK = Scale(records=100_000, rounds=1, windows=2, seconds=4.0)
 class Server(Penstock):
     """Penstock with one destination. It starts on all cores, so that libraries of the dump process see them, and is held later."""
 
-    def __init__(self, destination: Destination, environment: dict[str, str]) -> None:
+    def __init__(self, destination: Destination, environment: dict[str, str], fill: int) -> None:
+        """`fill` is how many records a put has that fills a stream."""
         self.destination = destination
+        self._fill = fill
         config = destination.directory / "penstock.toml"
         config.write_text(f"[limits]\ndeliver_seconds_min = 1\n\n{destination.config()}")
         super().__init__(partitions=PARTITIONS, serve=("--config", str(config)))
@@ -120,7 +123,7 @@ class Server(Penstock):
         path = f"/v2/{self.project}/records"
         every = iter(records)
         turn = itertools.count()
-        while some := list(itertools.islice(every, PUT_RECORDS)):
+        while some := list(itertools.islice(every, self._fill)):
             entries = [{"data": data, "partition_key": f"device-{next(turn) % 1000:04d}"} for data in some]
             body = msgspec.json.encode({"stream_name": stream, "records": entries})
             yield payloads.http_request("POST", path, headers, body)
@@ -400,6 +403,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="name the destinations and end")
     parser.add_argument("--records", type=int, help="records of 200 B; slow destinations get a share of them")
+    parser.add_argument(
+        "--fill", type=int, default=FILL, help="records of a put that fills a stream (default %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, help="deliveries of each; the median counts")
     parser.add_argument(
         "--beside", default=",".join(BUSY), help="busy beside the puts (default %(default)s; none: no puts)"
@@ -447,13 +453,15 @@ def chosen(words: str | None, fallback: Sequence[type[Destination]]) -> list[typ
 
 
 @contextlib.contextmanager
-def running(kind: type[Destination], root: Path, environment: dict[str, str]) -> Iterator[Server]:
+def running(
+    kind: type[Destination], root: Path, environment: dict[str, str], fill: int = FILL
+) -> Iterator[Server]:
     """The destination and Penstock, until left."""
     directory = Path(tempfile.mkdtemp(prefix="dumps-", dir=root))
     destination = kind(directory)
     try:
         destination.start()
-        server = Server(destination, environment)
+        server = Server(destination, environment, fill)
         try:
             server.install()
             server.start(directory, *machine.cores())
@@ -481,13 +489,13 @@ def measure(asked: argparse.Namespace, scale: Scale, root: Path, console: Consol
     dump_cores = {cores[asked.dump_cores]} if asked.dump_cores in cores else set(cores.values())
     try:
         for kind in chosen(asked.destinations, fallback):
-            with running(kind, root, environment) as server:
+            with running(kind, root, environment, asked.fill) as server:
                 row, spent = throughput(server, scale, samples if asked.profile else None, say)
                 rows.append(row)
                 if asked.profile:
                     profiles[kind.name] = show_profile(console, kind.title, spent)
         for kind in chosen(asked.beside, ()):
-            with running(kind, root, environment) as server:
+            with running(kind, root, environment, asked.fill) as server:
                 beside += puts_beside(server, scale, asked.share, dump_cores, say)
     finally:
         shutil.rmtree(samples, ignore_errors=True)
