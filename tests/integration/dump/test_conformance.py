@@ -25,6 +25,8 @@ from tests.support.faulty import Fault, bursts, seeded, some
 from tests.support.server import Server
 from tests.support.wire import refused
 
+pytestmark = pytest.mark.timeout(600)
+
 CONFIG = """
 [limits]
 deliver_seconds_min = 1
