@@ -30,7 +30,7 @@ from rich.table import Table
 from tests.support import dump_targets
 from tests.support.controls import ON
 from tests.support.dump_bench import Bench, Dump
-from tests.support.dump_targets import INTERVAL, Services, Target
+from tests.support.dump_target import INTERVAL, Services, Target
 from tests.support.faulty import Fault, Plan, Request, bursts, seeded
 from tests.support.server import Server
 

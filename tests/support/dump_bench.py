@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import httpx
 from tests.support import controls
-from tests.support.dump_targets import INTERVAL, Beside, Services, Target, bad_record, good_record
+from tests.support.dump_target import INTERVAL, Services, Target, bad_record, good_record
+from tests.support.dump_targets import Beside
 from tests.support.server import Server
 from tests.support.tasks import path_of
 from tests.support.wire import Json, Wire, b64, done, ok

@@ -13,9 +13,8 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pyarrow.parquet as pq
@@ -24,200 +23,38 @@ from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
 from tests.services import s3 as s3_module
-from tests.services.base import Service
 from tests.services.hdfs import HdfsCluster
 from tests.services.iceberg_rest import WAREHOUSE, IcebergRest
 from tests.services.opentsdb import OpenTsdb
 from tests.services.postgres import Postgres
 from tests.services.s3 import ACCESS_KEY, REGION, S3, SECRET_KEY
-from tests.support.faulty import Fault, Faulty, FaultyHttp, FaultyPostgres, Request, some
-from tests.support.tasks import CLOUDTABLE_ID, DWS_ID, KMS_ID, KMS_SECRET, MRS_ID, body_of
+from tests.support.dump_target import (
+    AWAY,
+    DATABASE,
+    DATABASE_PASSWORD,
+    FILES,
+    FIRST_MS,
+    IDEMPOTENT,
+    SCHEMA,
+    TRANSACTION,
+    Services,
+    Target,
+    files_below,
+    lines_of,
+)
+from tests.support.faulty import FaultyHttp, FaultyPostgres, Request
+from tests.support.tasks import CLOUDTABLE_ID, DWS_ID, KMS_ID, KMS_SECRET, MRS_ID
 from tests.support.wire import Json
 
 from penstock.destinations import Dli
 from penstock.dump.sinks.iceberg_catalog import embedded_catalog
-
-Kind = TypeVar("Kind", bound=Service)
-Whole = Literal["round", "part", "record"]
-"""What a reader sees all of or nothing: a round, a partition's share of it, or a record."""
-
-INTERVAL = 30
-RETRY = 60
-FIRST_MS = 1_700_000_000_000
-"""The time of record 0; each is a second after the one before."""
-SCHEMA = json.dumps(
-    {
-        "type": "record",
-        "name": "Event",
-        "fields": [
-            {"name": "id", "type": "long"},
-            {"name": "name", "type": "string"},
-            {"name": "at", "type": "long"},
-        ],
-    }
-)
-DATABASE_PASSWORD = "the-Password-of-the-task"
-_DATABASE = "conformance"
-_AWAY = "unmounted"
-"""What a folder is called while it is gone."""
-_FILES = ("planned", "staged", "visible", "manifest", "delivered", "committed")
-_TRANSACTION = ("planned", "staged", "visible", "delivered", "committed")
-_IDEMPOTENT = ("planned", "visible", "delivered", "committed")
-
-
-def good_record(number: int) -> bytes:
-    """A record that every target takes."""
-    value = {"id": number, "name": f"n{number % 7}", "at": FIRST_MS + number * 1000}
-    return json.dumps(value).encode()
-
-
-def bad_record(number: int) -> bytes:
-    """A record that no target takes but those that take anything."""
-    return b'{"id": %d, "name": "n' % number
-
-
-class Services:
-    """The real servers of a run, one kind at a time: they are heavy."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._running: Service | None = None
-
-    def get(self, kind: type[Kind]) -> Kind:
-        """The server of that kind; any other is stopped."""
-        if isinstance(self._running, kind):
-            return self._running
-        self.stop()
-        made = kind(self._directory / kind.__name__.lower())
-        made.start()
-        self._running = made
-        return made
-
-    def stop(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            running.stop()
-
-
-class Target:
-    """One kind of destination.
-
-    points   the steps of a round where its sink can be killed (`penstock.dump.points`)
-    whole    what a reader sees all of or nothing
-    poison   there are records that it cannot take
-    passes   a round that fails for longer than `retry_duration` is backed up and passed over
-    """
-
-    name: ClassVar[str]
-    points: ClassVar[tuple[str, ...]]
-    whole: ClassVar[Whole]
-    poison: ClassVar[bool] = True
-    passes: ClassVar[bool] = True
-    sample: ClassVar[str]
-    stream: ClassVar[Json] = {"data_type": "JSON"}
-    """Fields of the streams that it takes."""
-
-    def __init__(self, services: Services, directory: Path) -> None:
-        """`directory` is for the server's data and the buckets."""
-        self.directory = directory
-        self.data = directory / "data"
-        self.buckets = directory / "buckets"
-        self.proxies: list[Faulty] = []
-        (self.buckets / "backup").mkdir(parents=True, exist_ok=True)
-        self.set_up(services)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    @property
-    def proxy(self) -> Faulty:
-        """The way to the server."""
-        return self.proxies[0]
-
-    def set_up(self, services: Services) -> None:
-        """Start what is needed."""
-
-    def close(self) -> None:
-        for proxy in self.proxies:
-            proxy.close()
-
-    def config(self) -> str:
-        """What the configuration says of it, with folders as other buckets."""
-        return f'[[obs]]\nbucket = "*"\nfolder = "{self.buckets}"\n'
-
-    def make(self, name: str) -> None:
-        """A place of a test's own."""
-
-    def fields(self, name: str) -> Json:
-        """What the descriptor of a task that delivers there says, beside what all say."""
-        raise NotImplementedError
-
-    def body(self, task: str, name: str, **changes: Any) -> Json:
-        """What makes a task there."""
-        common: Json = {
-            "task_name": task,
-            "deliver_time_interval": INTERVAL,
-            "consumer_strategy": "TRIM_HORIZON",
-        }
-        if self.passes:
-            common["retry_duration"] = RETRY
-        return body_of(self.sample, **(common | self.fields(name) | changes))
-
-    def elsewhere(self, name: str) -> Json:
-        """Fields that an update changes, so that what it delivers or backs up goes to another prefix."""
-        return {"file_prefix": f"{name}x"}
-
-    def records(self, name: str) -> Counter[int]:
-        """The ids of all records that a reader finds, each as often as it is there. What is there in part fails."""
-        raise NotImplementedError
-
-    def errors(self, name: str) -> Counter[bytes]:
-        """All records in the error directory."""
-        return _lines(
-            path.read_bytes() for path in _files(self.buckets / "backup", name) if "_error/" in str(path)
-        )
-
-    # Going wrong
-
-    def is_commit(self, request: Request) -> bool:
-        """Whether that request makes records visible."""
-        raise NotImplementedError
-
-    def down(self) -> None:
-        """It is gone."""
-        self.proxy.down()
-
-    def up(self) -> None:
-        """It is back."""
-        self.proxy.up()
-
-    def recover(self) -> None:
-        """Whatever a test left behind, it works again."""
-        for proxy in self.proxies:
-            proxy.heal()
-        if (self.directory / _AWAY).exists():
-            self.up()
-
-    def block(self, name: str) -> None:
-        """It answers, but no record gets there; an update is still taken."""
-        self.proxy.plan = some(Fault.REFUSE, self.is_commit)
-
-    def unblock(self, name: str) -> None:
-        self.proxy.heal()
-
-    def lock_out(self, name: str) -> None:
-        """Whoever delivers has no right to any more."""
-        raise NotImplementedError
-
-    def let_in(self, name: str) -> None:
-        raise NotImplementedError
 
 
 class Folder(Target):
     """OBS: text in a folder, which takes everything."""
 
     name = "folder"
-    points = _FILES
+    points = FILES
     whole = "part"
     poison = passes = False
     sample = "OBS"
@@ -238,7 +75,7 @@ class Folder(Target):
 
     def records(self, name: str) -> Counter[int]:
         found: Counter[int] = Counter()
-        for path in _files(self.buckets / self.bucket, name):
+        for path in files_below(self.buckets / self.bucket, name):
             data = path.read_bytes()
             assert data.endswith(b"\n"), path
             found.update(json.loads(line)["id"] for line in data.splitlines())
@@ -248,10 +85,10 @@ class Folder(Target):
         return Counter()
 
     def down(self) -> None:
-        (self.buckets / self.bucket).rename(self.directory / _AWAY)
+        (self.buckets / self.bucket).rename(self.directory / AWAY)
 
     def up(self) -> None:
-        (self.directory / _AWAY).rename(self.buckets / self.bucket)
+        (self.directory / AWAY).rename(self.buckets / self.bucket)
 
     def block(self, name: str) -> None:
         """A file is where a directory should be."""
@@ -272,7 +109,7 @@ class ObjectStore(Target):
     """OBS: Parquet in an S3 server."""
 
     name = "s3"
-    points = _FILES
+    points = FILES
     whole = "part"
     passes = False
     sample = "OBS"
@@ -321,7 +158,7 @@ secret_key = "{SECRET_KEY}"
         return found
 
     def errors(self, name: str) -> Counter[bytes]:
-        return _lines(data for key, data in self._objects(name).items() if "/obs_error/" in key)
+        return lines_of(data for key, data in self._objects(name).items() if "/obs_error/" in key)
 
     def is_commit(self, request: Request) -> bool:
         return request.method == "PUT" and request.target.startswith("/lake/t")
@@ -342,7 +179,7 @@ class Database(Target):
     """DWS: rows in PostgreSQL."""
 
     name = "dws"
-    points = _TRANSACTION
+    points = TRANSACTION
     whole = "round"
     sample = "DWS"
 
@@ -406,7 +243,7 @@ class Hadoop(Target):
     """MRS: CSV in HDFS."""
 
     name = "mrs"
-    points = _FILES
+    points = FILES
     whole = "part"
     sample = "MRS"
     stream: ClassVar[Json] = {"data_type": "JSON", "data_schema": SCHEMA}
@@ -473,7 +310,7 @@ class Lakehouse(Target):
     """DLI: the embedded lakehouse."""
 
     name = "lakehouse"
-    points = _TRANSACTION
+    points = TRANSACTION
     whole = "round"
     sample = "DLI"
 
@@ -482,18 +319,18 @@ class Lakehouse(Target):
 
     def make(self, name: str) -> None:
         catalog = self.catalog()
-        catalog.create_namespace_if_not_exists(_DATABASE)
+        catalog.create_namespace_if_not_exists(DATABASE)
         schema = Schema(
             NestedField(1, "id", LongType(), required=False),
             NestedField(2, "name", StringType(), required=False),
             NestedField(3, "at", LongType(), required=False),
         )
-        catalog.create_table((_DATABASE, name), schema)
+        catalog.create_table((DATABASE, name), schema)
         catalog.close()
 
     def fields(self, name: str) -> Json:
         return {
-            "dli_database_name": _DATABASE,
+            "dli_database_name": DATABASE,
             "dli_table_name": name,
             "obs_bucket_path": "backup",
             "file_prefix": name,
@@ -502,23 +339,23 @@ class Lakehouse(Target):
     def records(self, name: str) -> Counter[int]:
         catalog = self.catalog()
         try:
-            scan = catalog.load_table((_DATABASE, name)).scan(selected_fields=("id",))
+            scan = catalog.load_table((DATABASE, name)).scan(selected_fields=("id",))
             return Counter(scan.to_arrow()["id"].to_pylist())
         finally:
             catalog.close()
 
     def down(self) -> None:
         """Its disk is gone; the catalog, which the sink may have open, stays."""
-        self._tables.rename(self.directory / _AWAY)
+        self._tables.rename(self.directory / AWAY)
 
     def up(self) -> None:
         if self._tables.exists():
             shutil.rmtree(self._tables)
-        (self.directory / _AWAY).rename(self._tables)
+        (self.directory / AWAY).rename(self._tables)
 
     @property
     def _tables(self) -> Path:
-        return self.data / "lakehouse" / _DATABASE
+        return self.data / "lakehouse" / DATABASE
 
     def block(self, name: str) -> None:
         self.down()
@@ -583,7 +420,7 @@ class HBaseTable(Target):
     """CloudTable: rows in HBase."""
 
     name = "hbase"
-    points = _IDEMPOTENT
+    points = IDEMPOTENT
     whole = "record"
     sample = "HBASE"
 
@@ -632,7 +469,7 @@ class TimeSeries(Target):
     """CloudTable: points in OpenTSDB."""
 
     name = "opentsdb"
-    points = _IDEMPOTENT
+    points = IDEMPOTENT
     whole = "record"
     sample = "OPENTSDB"
 
@@ -670,20 +507,6 @@ class TimeSeries(Target):
 
     def is_commit(self, request: Request) -> bool:
         return request.method == "POST" and request.target.startswith("/api/put")
-
-
-def _files(bucket: Path, name: str) -> list[Path]:
-    """Files below prefixes that start with a name, without hidden ones."""
-    found = [path for start in bucket.glob(f"{name}*") for path in start.rglob("*")]
-    return [path for path in found if path.is_file() and not path.name.startswith((".", "_"))]
-
-
-def _lines(files: Iterable[bytes]) -> Counter[bytes]:
-    found: Counter[bytes] = Counter()
-    for data in files:
-        assert data.endswith(b"\n")
-        found.update(data.splitlines())
-    return found
 
 
 def _bucket(s3: S3, name: str) -> Any:

@@ -5,7 +5,7 @@ record is there once whatever dies, hangs, refuses or lies in between, and the t
     tests.support.faulty          what goes wrong on the way to them
     tests.support.dump_bench         a server with tasks, and the time in its hands
 
-A class of tests holds for every target that has it as a base; what is below `Delivering` is for some of them.
+`test_conformance_hadoop` has the targets of Hadoop, so that two processes share the work. A class of tests holds for every target that has it as a base; what is below `Delivering` is for some of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.services.s3 import SECRET_KEY
 from tests.support import dump_targets as targets
 from tests.support.controls import ON
 from tests.support.dump_bench import Bench, Dump, eventually
-from tests.support.dump_targets import DATABASE_PASSWORD, INTERVAL, RETRY, Services, Target
+from tests.support.dump_target import DATABASE_PASSWORD, INTERVAL, RETRY, Services, Target
 from tests.support.faulty import Fault, bursts, seeded, some
 from tests.support.server import Server
 from tests.support.wire import refused
@@ -464,20 +464,5 @@ class TestDatabase(Delivering, Rejecting, PassingOver, OverANetwork, Locking):
 
 
 @pytest.mark.services
-class TestHadoop(Delivering, Rejecting, PassingOver, OverANetwork, Locking):
-    kind = targets.Hadoop
-
-
-@pytest.mark.services
 class TestRemoteLakehouse(Delivering, Rejecting, PassingOver, OverANetwork):
     kind = targets.RemoteLakehouse
-
-
-@pytest.mark.services
-class TestHBase(Delivering, Rejecting, PassingOver, OverANetwork):
-    kind = targets.HBaseTable
-
-
-@pytest.mark.services
-class TestTimeSeries(Delivering, Rejecting, PassingOver, OverANetwork):
-    kind = targets.TimeSeries

@@ -201,11 +201,11 @@ async def test_a_file_that_is_there_stays_unless_it_may_be_replaced(
 
 
 async def test_of_many_writers_one_makes_the_file(cluster: HdfsCluster, folder: str) -> None:
-    """`renameoptions=NONE`: FileAlreadyExistsException for the others."""
+    """`renameoptions=NONE`: FileAlreadyExistsException for the others. All of one epoch: a later one removes what an earlier one writes."""
     stores = [HdfsStore(cluster.hdfs(folder)) for _ in range(6)]
     made = await asyncio.gather(
         *(
-            store.put("a.txt", body(b"%d" % number), epoch=number, overwrite=False)
+            store.put("a.txt", body(b"%d" % number), epoch=1, overwrite=False)
             for number, store in enumerate(stores)
         )
     )
