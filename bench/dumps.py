@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -520,6 +521,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = {name: getattr(asked, name) for name in Scale.__slots__ if getattr(asked, name) is not None}
     scale = Scale(**{name: getattr(scale, name) for name in Scale.__slots__} | given)
     root = asked.data_root or machine.cache()
+    # Ended politely, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     facts = machine.facts(root)
     try:
         found = measure(asked, scale, root, console)
