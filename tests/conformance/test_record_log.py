@@ -206,6 +206,28 @@ async def test_what_waits_for_a_reader(reopen: Open) -> None:
     await log.close()
 
 
+async def test_who_reads_everything_once_leaves_no_trace(reopen: Open) -> None:
+    """`keep=False` returns what a read returns, however it is cut."""
+    clock = SteppedClock()
+    log = await reopen(clock)
+    await log.create([A])
+    for number in range(300):
+        await log.append([Batch(A, [b"%d" % number * 100] * 7, None)])
+    if not isinstance(log, MemoryLog):
+        await log.close()
+        log = await reopen(clock)
+    for size in (1, 3000, 1 << 20):
+        found: list[bytes] = []
+        following = 5
+        while frames := await log.read(A, following, size, 1 << 40, keep=False):
+            assert frames[0].base <= following
+            for frame in frames:
+                found += decode(frame.payload)[1][max(0, following - frame.base) :]
+                following = frame.base + frame.count
+        assert found == [b"%d" % number * 100 for number in range(300) for _ in range(7)][5:]
+    await log.close()
+
+
 async def test_deleting_a_stream(reopen: Open, tmp_path: Path) -> None:
     log = await reopen(SteppedClock())
     await log.create([A, B, OTHER])

@@ -81,7 +81,9 @@ class MemoryLog:
         partition.next += count
         return Durable(base, now)
 
-    async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+    async def read(
+        self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int, *, keep: bool = True
+    ) -> list[Frame]:
         partition = self._get(ref)
         bounds = self.bounds(ref)
         if not bounds.earliest <= sequence <= bounds.next:

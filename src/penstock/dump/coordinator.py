@@ -215,7 +215,7 @@ class Coordinator:
         """See Core."""
         ref = PartitionRef(self._stream(task_id, epoch).stream_id, partition)
         try:
-            frames = await self.context.log.read(ref, sequence, max_bytes, _UNLIMITED)
+            frames = await self.context.log.read(ref, sequence, max_bytes, _UNLIMITED, keep=False)
         except OutOfRange as error:
             return Reading([], earliest=error.bounds.earliest)
         except Corrupt as error:

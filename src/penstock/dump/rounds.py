@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from penstock.dump.base import Batch, Body, Chunk, NotDelivered, Part, Reject, Store
-from penstock.dump.core import Core
+from penstock.dump.core import Core, Reading
 from penstock.log.payload import decode as decode_payload
 from penstock.model.dumps import Plan, error_key
 from penstock.model.streams import Stream
@@ -34,42 +34,57 @@ async def read_batch(
     the batch then ends with the record that reaches it. Raises DamagedRecords."""
     chunks: list[Chunk] = []
     following, size = first, 0
-    while following <= last:
-        reading = await core.read(task_id, epoch, partition, following, READ_BYTES)
-        if reading.damage:
-            raise DamagedRecords(f"partition {partition} cannot be read: {reading.damage}")
-        if not reading.pieces:
-            if reading.earliest <= following:
-                raise NotDelivered(f"partition {partition} ends before record {last}")
-            following = min(reading.earliest, last + 1)
-            continue
-        for piece in reading.pieces:
-            keys, data = decode_payload(piece.payload)
-            start = max(0, following - piece.base)
-            stop = min(piece.count, last + 1 - piece.base)
-            if start >= stop:
-                break
-            if most is not None:
-                lengths = list(map(len, data))
-                size += sum(lengths[start:stop])
-                if size >= most:
-                    over = size - most
-                    while stop - start > 1 and lengths[stop - 1] <= over:
-                        stop -= 1
-                        over -= lengths[stop]
-                    last = piece.base + stop - 1
-            whole = start == 0 and stop == piece.count
-            chunks.append(
-                Chunk(
-                    piece.base + start,
-                    piece.append_ms,
-                    keys if whole or keys is None else keys[start:stop],
-                    data if whole else data[start:stop],
+
+    def ask(sequence: int) -> asyncio.Task[Reading]:
+        return asyncio.create_task(core.read(task_id, epoch, partition, sequence, READ_BYTES))
+
+    asked = ask(first)
+    try:
+        while following <= last:
+            reading = await asked
+            if reading.damage:
+                raise DamagedRecords(f"partition {partition} cannot be read: {reading.damage}")
+            if not reading.pieces:
+                if reading.earliest <= following:
+                    raise NotDelivered(f"partition {partition} ends before record {last}")
+                following = min(reading.earliest, last + 1)
+                asked = ask(following)
+                continue
+            newest = reading.pieces[-1]
+            if newest.base + newest.count <= last:
+                # Fetched while this one is decoded.
+                asked = ask(newest.base + newest.count)
+            for piece in reading.pieces:
+                keys, data = decode_payload(piece.payload)
+                start = max(0, following - piece.base)
+                stop = min(piece.count, last + 1 - piece.base)
+                if start >= stop:
+                    break
+                if most is not None:
+                    lengths = list(map(len, data))
+                    size += sum(lengths[start:stop])
+                    if size >= most:
+                        over = size - most
+                        while stop - start > 1 and lengths[stop - 1] <= over:
+                            stop -= 1
+                            over -= lengths[stop]
+                        last = piece.base + stop - 1
+                whole = start == 0 and stop == piece.count
+                chunks.append(
+                    Chunk(
+                        piece.base + start,
+                        piece.append_ms,
+                        keys if whole or keys is None else keys[start:stop],
+                        data if whole else data[start:stop],
+                    )
                 )
-            )
-            following = piece.base + stop
-            if following > last:
-                break
+                following = piece.base + stop
+                if following > last:
+                    break
+    finally:
+        # What nobody waits for any more says nothing, whatever becomes of it.
+        asked.cancel()
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
     kept = sum(len(chunk.data) for chunk in chunks)
     return Batch(partition, first, last, chunks, last - first + 1 - kept)
 

@@ -139,11 +139,14 @@ class RecordLog(Protocol):
         own batch only. Never raises for these.
         """
 
-    async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+    async def read(
+        self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int, *, keep: bool = True
+    ) -> list[Frame]:
         """Whole frames from the one that holds `sequence` on, until about `max_bytes` of payload or `max_records`
         are covered; at least one frame if there is one. Only durable records are seen. Empty at the end of the log.
 
-        The first frame may begin before `sequence` and the last may go over the limits: the caller cuts.
+        The first frame may begin before `sequence` and the last ones may go over the limits: the caller cuts. What had to be fetched
+        for it is kept in memory for other readers, unless `keep` is false: for one who reads all of it once.
         Raises OutOfRange, UnknownPartition, Corrupt.
         """
 

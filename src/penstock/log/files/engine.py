@@ -151,7 +151,9 @@ class FileLog:
 
     # Reading.
 
-    async def read(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+    async def read(
+        self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int, *, keep: bool = True
+    ) -> list[Frame]:
         """See RecordLog.read."""
         partition = self._partition(ref)
         end = partition.next
@@ -172,7 +174,9 @@ class FileLog:
             more = self._cache.run(ref, following, max_bytes - taken, enough - following) if frames else None
             if not more:
                 try:
-                    more = await self._read_disk(partition, following, max_bytes - taken, enough - following)
+                    more = await self._read_disk(
+                        partition, following, max_bytes - taken, enough - following, keep
+                    )
                 except Corrupt:
                     if frames:
                         return frames
@@ -180,7 +184,7 @@ class FileLog:
             frames += more
 
     async def _read_disk(
-        self, partition: Partition, sequence: int, max_bytes: int, max_records: int
+        self, partition: Partition, sequence: int, max_bytes: int, max_records: int, keep: bool
     ) -> list[Frame]:
         position = partition.position(sequence)
         segment = partition.segments[position]
@@ -189,6 +193,8 @@ class FileLog:
         wanted = Wanted(index.at_sequence(sequence), sequence, max_bytes, max_records)
         call = partial(self._reader.frames, source, salt, size, wanted)
         found = await self._io(partition, segment, sequence, call)
+        if not keep:
+            return found
         frames: list[Frame] = []
         left, enough = max_bytes, sequence + max_records
         for frame in found:
@@ -233,7 +239,7 @@ class FileLog:
         first = min(max(sequence, bounds.earliest), bounds.next)
         if first == bounds.next:
             return Waiting(first, 0, 0, 0)
-        frames = await self.read(ref, first, 1, 1)
+        frames = await self.read(ref, first, 1, 1, keep=False)
         size, start = 0, partition.position(first)
         for position in range(start, len(partition.segments)):
             segment = partition.segments[position]
