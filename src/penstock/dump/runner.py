@@ -181,12 +181,13 @@ class Runner:
         """Until then, or until `settle` is called."""
         self._idle.set()
         self._wake.clear()
+        # Neither wait_for, which before Python 3.12 may swallow a cancellation, nor timeout, which before 3.11.4 may take a time that
+        # is over for one.
+        woken = asyncio.ensure_future(self._wake.wait())
         try:
-            # Not wait_for: before Python 3.12 it may swallow a cancellation.
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await asyncio.wait([woken], timeout=seconds)
+        finally:
+            woken.cancel()
 
     # Plan
 

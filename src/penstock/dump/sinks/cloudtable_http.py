@@ -86,9 +86,14 @@ async def at_once(jobs: Iterator[J], work: Callable[[J], Awaitable[None]]) -> No
         for job in jobs:
             await work(job)
 
+    # No TaskGroup: on Pythons before 3.11.4 one that failed leaves its task half cancelled, and the next time limit ends the task.
+    workers = [asyncio.create_task(worker()) for _ in range(IN_FLIGHT)]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
-                group.create_task(worker())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+        done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for one in workers:
+            one.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    for one in workers:
+        if one in done:
+            one.result()
