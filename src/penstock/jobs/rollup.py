@@ -25,13 +25,13 @@ class Rollup(Periodic):
     """Flushes points and events; once a minute looks at refusals, once an hour at ages."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__("rollup", self.run_once, EVERY_SECONDS)
+        super().__init__("rollup", self._work_off, EVERY_SECONDS)
         self._context = context
         self._flushed = 0.0
         self._minute = context.clock.now_ms() // MINUTE_MS
         self._cleaned_hour = 0
 
-    async def run_once(self) -> None:
+    async def _work_off(self) -> None:
         """What is due now."""
         context = self._context
         try:

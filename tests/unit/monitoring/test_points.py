@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -349,3 +350,21 @@ async def test_a_damaged_row_stops_nothing(made: Monitored) -> None:
     await made.points.flush()
     assert await made.points.drop_before(made.clock.now_ms(), 7) == 2
     assert [row.block for row in await catalog.select(METRIC_BLOCKS)] == [BLOCK + 8 * 144] * 2
+
+
+async def test_a_stream_that_goes_in_the_middle_ends_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that the catalog refuses is of one run only: the job runs on, and stopping it says nothing."""
+    made = await make_context(tmp_path)
+    rollup = Rollup(made)
+
+    async def refused() -> None:
+        raise CatalogError("FOREIGN KEY constraint failed")
+
+    monkeypatch.setattr(rollup, "_points", refused)
+    rollup.start()
+    await asyncio.sleep(0.05)
+    await rollup.run_once()
+    await rollup.stop()
+    await made.catalog.close()
