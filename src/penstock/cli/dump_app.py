@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 dump_app = make_app()
 
 
-@dump_app.callback()
-def _group() -> None:
-    """Keeps `verify` a command of its own while it is the only one."""
-
-
 @command(dump_app, "verify")
 def dump_verify(
     client: Client,

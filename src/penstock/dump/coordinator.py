@@ -22,7 +22,7 @@ from penstock.dump.base import LeaseLost
 from penstock.dump.core import Assigned, Piece, Reading, Trouble
 from penstock.errors import ApiError
 from penstock.log.base import Corrupt, LogError, OutOfRange, PartitionRef
-from penstock.model.dumps import Backlog, Plan, planned_key
+from penstock.model.dumps import Backlog, Plan, keyed
 from penstock.model.streams import Stream, StreamStatus
 from penstock.model.tasks import Task, TaskPosition, TaskState
 from penstock.service.backlogs import backlogs
@@ -182,15 +182,7 @@ class Coordinator:
         plan = self.runs.plan(task.task_id)
         if plan is None:
             return None
-        parts = tuple(
-            msgspec.structs.replace(
-                part,
-                key=planned_key(
-                    task, stream.name, part.partition, part.first, part.last, plan.created_ms, self._zone
-                ),
-            )
-            for part in plan.parts
-        )
+        parts = tuple(keyed(part, task, stream.name, plan.created_ms, self._zone) for part in plan.parts)
         if parts != plan.parts:
             plan = msgspec.structs.replace(plan, parts=parts, failing_since_ms=0)
             await self.runs.save_plan(plan, epoch)

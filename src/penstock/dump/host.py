@@ -174,7 +174,7 @@ class Dumps:
             await asyncio.sleep(pause)
 
     def _count_death(self, code: int) -> None:
-        """Whether a test had it die."""
+        """Of what tests have ordered, a death less."""
         point = next((name for name, number in EXIT_CODES.items() if number == code), None)
         armed = None if point is None else self._armed.get(point)
         if armed is None:

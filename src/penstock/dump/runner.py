@@ -30,8 +30,8 @@ from penstock.model.dumps import (
     due,
     due_ms,
     gives_up_ms,
+    keyed,
     pause_seconds,
-    planned_key,
     shown_time,
     size_trigger,
 )
@@ -209,29 +209,18 @@ class Runner:
             await self._sleep(POLL_SECONDS)
             return
         self._number = max(self._number + 1, now)
-        keyed = [Part(self._keyed(now, part.planned), part.batch) for part in parts]
+        stream_name, zone = self.assigned.stream.name, self._tools.zone
+        parts = [Part(keyed(planned, task, stream_name, now, zone), batch) for planned, batch in parts]
         plan = Plan(
             task_id=task.task_id,
             number=self._number,
             created_ms=now,
-            parts=tuple(part.planned for part in keyed),
+            parts=tuple(part.planned for part in parts),
         )
         await self._core.save_plan(plan, epoch)
         self._plan = plan
         self._tools.reached("planned")
-        await self._carry_out(plan, keyed)
-
-    def _keyed(self, created_ms: int, part: PlannedPart) -> PlannedPart:
-        key = planned_key(
-            self.assigned.task,
-            self.assigned.stream.name,
-            part.partition,
-            part.first,
-            part.last,
-            created_ms,
-            self._tools.zone,
-        )
-        return msgspec.structs.replace(part, key=key)
+        await self._carry_out(plan, parts)
 
     def _note_waiting(self, backlogs: list[Backlog]) -> None:
         """Say once for each round why nothing is written yet, when there is something to write."""

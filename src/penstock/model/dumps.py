@@ -117,6 +117,14 @@ def planned_key(
     return ""
 
 
+def keyed(
+    part: PlannedPart, task: model.Task, stream_name: str, created_ms: int, zone: tzinfo
+) -> PlannedPart:
+    """The part with the key that the task's settings give it in a round planned at that time."""
+    key = planned_key(task, stream_name, part.partition, part.first, part.last, created_ms, zone)
+    return msgspec.structs.replace(part, key=key)
+
+
 def error_key(task: model.Task, stream_name: str, part: PlannedPart) -> str:
     """Where a part's records go that cannot be delivered: a key in `descriptor.bucket`."""
     descriptor = task.descriptor
