@@ -70,15 +70,19 @@ def _apply(connection: sqlite3.Connection, change: Change) -> int:
 
 
 def _known(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Struct) -> bool:
-    keys = table.columns[: table.keys]
-    query = f"SELECT 1 FROM {table.name} WHERE {' AND '.join(f'{c} = ?' for c in keys)}"  # noqa: S608
+    query = f"SELECT 1 FROM {table.name} WHERE {_by_key(table)}"  # noqa: S608
     return connection.execute(query, table.values(value)[: table.keys]).fetchone() is not None
+
+
+@cache
+def _by_key(table: Table[Any]) -> str:
+    """What follows WHERE to find one row; its marks stand for the key."""
+    return " AND ".join(f"{column} = ?" for column in table.columns[: table.keys])
 
 
 def _expect(connection: sqlite3.Connection, table: Table[Any], value: msgspec.Struct) -> int:
     row = table.encode(value)
-    chosen = " AND ".join(f"{c} = ?" for c in table.columns[: table.keys])
-    query = f"SELECT {table.all_columns} FROM {table.name} WHERE {chosen}"  # noqa: S608
+    query = f"SELECT {table.all_columns} FROM {table.name} WHERE {_by_key(table)}"  # noqa: S608
     found = connection.execute(query, row[: table.keys]).fetchone()
     if found is None or tuple(found) != row:
         raise Missing(f"{table.name}: row {row[: table.keys]} is not what it was")
@@ -115,8 +119,7 @@ def replace(connection: sqlite3.Connection, table: Table[T], value: T) -> None:
     row = table.encode(value)
     columns = (*table.columns, "document", "checksum")
     assigned = ", ".join(f"{c} = ?" for c in columns[table.keys :])
-    chosen = " AND ".join(f"{c} = ?" for c in columns[: table.keys])
-    statement = f"UPDATE {table.name} SET {assigned} WHERE {chosen}"  # noqa: S608
+    statement = f"UPDATE {table.name} SET {assigned} WHERE {_by_key(table)}"  # noqa: S608
     changed = connection.execute(statement, (*row[table.keys :], *row[: table.keys]))
     if changed.rowcount != 1:
         raise Missing(f"{table.name}: there is no row {row[: table.keys]} to change")
