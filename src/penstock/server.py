@@ -53,7 +53,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.log.files.disk import Disk
 from penstock.log.files.injected import InjectedDisk
-from penstock.memory import settle_allocator
+from penstock.runtime import tune
 from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.context import Context
@@ -89,7 +89,7 @@ class _Parts(NamedTuple):
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 0 after a clean stop, 1 when the server could not start."""
-    settle_allocator()
+    tune()
     observe.configure(settings.log_level)
     raise_file_limit()
     try:

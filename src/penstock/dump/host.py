@@ -195,7 +195,6 @@ class Dumps:
                 "penstock.dump.process",
                 str(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,
             )
         methods: dict[str, Callable[[msgspec.Raw], Awaitable[Any]]] = {
             "hello": self._hello,

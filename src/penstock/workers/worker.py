@@ -28,8 +28,8 @@ from penstock.iam.identity import Identity
 from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
-from penstock.memory import settle_allocator
 from penstock.rpc import Disconnected, Peer, RemoteError
+from penstock.runtime import tune
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
@@ -171,7 +171,7 @@ def main(rpc_fd: int, listen_fd: int) -> int:
     # The core decides when workers stop: a Ctrl-C in the terminal reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    settle_allocator()
+    tune()
     raise_file_limit()
     rpc, listener = socket.socket(fileno=rpc_fd), socket.socket(fileno=listen_fd)
     for one in (rpc, listener):
