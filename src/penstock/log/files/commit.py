@@ -31,6 +31,10 @@ DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
 
 T = TypeVar("T")
+MakeJournals = Callable[
+    [ThreadPoolExecutor, Callable[[Callable[[], None]], None], Callable[[Writer], None]], Journals
+]
+"""From a pool of threads, a way to have something done on the commit thread, and whom to tell of read-only writers."""
 _log = structlog.get_logger("penstock.log")
 
 
@@ -48,8 +52,7 @@ class Group:
 class Committer:
     """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
     wait for it go on. `files_at_once`: files written to before the first of them is synced, so kept open (in mode
-    `interval` between groups too). `journals` makes them (mode `always`), from a pool of threads and a way to this
-    thread."""
+    `interval` between groups too). `journals` makes them, for mode `always`."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Committer:
         mode: Sync,
         publish: Callable[[Partition, list[Run]], None],
         files_at_once: int,
-        journals: Callable[[ThreadPoolExecutor, Callable[[Callable[[], None]], None]], Journals] | None,
+        journals: MakeJournals | None,
     ) -> None:
         self._loop = loop
         self._disk = disk
@@ -76,7 +79,9 @@ class Committer:
         self._pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="log-sync")
         self._journals: Journals | None = None
         if journals is not None and self._mode == "always":
-            self._journals = journals(self._pool, lambda call: self._queue.put(partial(self._guard, call)))
+            self._journals = journals(
+                self._pool, lambda call: self._queue.put(partial(self._guard, call)), self.note_problem
+            )
         self._dirty: dict[Writer, None] = {}
         self._sync_at = 0.0
         self._behind: Future[list[tuple[Writer, Segment, int]]] | None = None

@@ -86,10 +86,21 @@ class FileLog:
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
 
-        def journals(pool: ThreadPoolExecutor, call: Callable[[Callable[[], None]], None]) -> Journals:
+        def journals(
+            pool: ThreadPoolExecutor,
+            call: Callable[[Callable[[], None]], None],
+            broken: Callable[[Writer], None],
+        ) -> Journals:
             mark = partial(directory.mark_journals, disk, opened)
             return Journals(
-                disk, opened.root, pool, call, mark, size=journal_bytes, groups_before=groups_before_journal
+                disk,
+                opened.root,
+                pool,
+                call,
+                broken,
+                mark,
+                size=journal_bytes,
+                groups_before=groups_before_journal,
             )
 
         self._committer = Committer(

@@ -70,7 +70,7 @@ class _Journal:
 
 class Journals:
     """The files of one log. Used by the commit thread, but for what runs in the threads of `pool`; `call` has something done on the
-    commit thread; `mark` makes it known, durably, that this directory has journals."""
+    commit thread; `broken` is told of writers that became read-only; `mark` makes it known, durably, that this directory has journals."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Journals:
         root: str,
         pool: ThreadPoolExecutor,
         call: Callable[[Callable[[], None]], None],
+        broken: Callable[[Writer], None],
         mark: Callable[[], None],
         *,
         size: int = JOURNAL_BYTES,
@@ -87,6 +88,7 @@ class Journals:
         self._root = root
         self._pool = pool
         self._call = call
+        self._broken = broken
         self._mark = mark
         self._size = size
         self._wait = groups_before
@@ -189,6 +191,7 @@ class Journals:
         for writer, synced in done:
             if synced is not None:
                 writer.synced_to(*synced)
+            self._broken(writer)
         self._disk.reached("after_flush_before_reuse")
         if self.problem is None and all(map(_needless, journal.touched, journal.touched.values())):
             journal.touched.clear()
