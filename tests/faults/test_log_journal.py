@@ -261,6 +261,22 @@ async def test_old_batches_are_not_taken_for_new_ones(tmp_path: Path) -> None:
     await _holds(crashed, records)
 
 
+async def test_a_copy_of_a_log_in_use_is_a_prefix(tmp_path: Path) -> None:
+    """R24: the segments are copied first, the journals when they have been written over twice."""
+    log, records = await _in_use(tmp_path / "log")
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "log", copy, ignore=shutil.ignore_patterns("journal-*"))
+    early: Records = {ref: dict(held) for ref, held in records.items()}
+    for number in range(400):
+        await _group(log, records, REFS, b"%d" % number * 20)
+        if not number % 20:
+            await asyncio.sleep(0.01)
+    for journal in journals(tmp_path / "log"):
+        shutil.copy(journal, copy / "log" / journal.name)
+    await log.close()
+    await _holds(copy, early)
+
+
 async def test_a_sync_of_the_journal_that_fails(tmp_path: Path) -> None:
     """R6: nothing is acknowledged, and what it touched takes no more; others go on without it."""
     disk = FaultyDisk()

@@ -137,7 +137,7 @@ def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> 
 
 
 def _fill(disk: Disk, fd: int, path: str, runs: list[JournalRun]) -> bool | str:
-    changed: bool | str = False
+    changed = False
     size = disk.size(fd)
     with suppress(fmt.UnknownVersion):
         header = fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0))
@@ -145,8 +145,8 @@ def _fill(disk: Disk, fd: int, path: str, runs: list[JournalRun]) -> bool | str:
             return f"{path}: a journal speaks of another file of this name"
     for offset, content in _joined(runs):
         if offset > size:
-            # Only in a copy that was made file by file from a log in use.
-            changed = f"{path}: ends at byte {size}, a journal goes on at byte {offset}; the records between are missing"
+            # A copy that was made file by file from a log in use, the segment before the journal: as it was then, it is whole. Or a
+            # damaged batch, which has been said.
             break
         if read_exactly(disk, fd, len(content), offset) != content:
             write_all(disk, fd, [content], offset)
