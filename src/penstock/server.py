@@ -76,6 +76,8 @@ SHUTDOWN_SECONDS = 4.0
 BACKLOG = 1024
 CACHE_BYTES = 7 << 20
 """Recent frames and their wire form: consumers at the tail read from here. The whole process stays under 120 MB."""
+OPEN_FILES_MIN, OPEN_FILES_MAX = 256, 4096
+"""Segments kept open: an eighth of what the process may open, within these. The rest is for connections."""
 _log = structlog.get_logger("penstock.server")
 
 
@@ -188,8 +190,14 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
+        open_files = max(OPEN_FILES_MIN, min(OPEN_FILES_MAX, raise_file_limit() // 8))
         log = await open_log(
-            settings.data, sync=settings.sync, clock=clock, disk=disk, cache_bytes=CACHE_BYTES
+            settings.data,
+            sync=settings.sync,
+            clock=clock,
+            disk=disk,
+            cache_bytes=CACHE_BYTES,
+            open_files=open_files,
         )
         stack.push_async_callback(log.close)
         catalog = await open_catalog(settings.data / "catalog.db")
