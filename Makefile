@@ -50,7 +50,7 @@ demo-dump: setup-dev ## Dump the flights into Parquet files and PostgreSQL, kill
 faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)
 
-bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Streams and NATS JetStream
+bench: setup-dev ## Measure puts and gets against Redis Streams, Kafka, kinesalite, moto and NATS JetStream
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-dumps: setup-dev ## Measure dump tasks into real servers, and what they cost the puts beside them

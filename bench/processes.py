@@ -46,7 +46,12 @@ class Server:
     """A server process in its own session: Ctrl-C reaches only the benchmark, which then stops it."""
 
     def __init__(
-        self, name: str, argv: Sequence[str], directory: Path, core: int, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        directory: Path,
+        core: int | None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
@@ -111,7 +116,7 @@ class Ran:
 
 
 def run(
-    argv: Sequence[str], core: int, seconds: float, *, cwd: Path | None = None, check: bool = True
+    argv: Sequence[str], core: int | None, seconds: float, *, cwd: Path | None = None, check: bool = True
 ) -> Ran:
     """Run a load generator to its end on a core, at most `seconds` + 30."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -65,6 +65,15 @@ def http_request(method: str, path: str, headers: dict[str, str], body: bytes = 
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def read_requests(path: Path, count: int) -> Iterator[bytes]:
+    """`count` requests of a file of `write_requests`, from its first on and round again."""
+    lengths = [int(line) for line in path.with_name(path.name + ".index").read_text().split()]
+    with path.open("rb") as file:
+        requests = [file.read(length) for length in lengths[:count]]
+    for number in range(count):
+        yield requests[number % len(requests)]
+
+
 def write_requests(
     path: Path,
     records: int,
