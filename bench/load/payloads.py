@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,16 @@ def batches(records: int, size: int) -> Iterator[list[Record]]:
             batch.append(Record(keys[turn % KEYS], base64.b64encode(source.randbytes(size)).decode()))
             turn += 1
         yield batch
+
+
+def large_batches(records: int, size: int, requests: int) -> Iterator[list[Record]]:
+    """Distinct requests, as few as are asked for, whatever their size."""
+    source = random.Random(20_004)
+    for number in range(requests):
+        yield [
+            Record(f"device-{number * records + each:04d}", base64.b64encode(source.randbytes(size)).decode())
+            for each in range(records)
+        ]
 
 
 def pool(records: int, size: int) -> set[str]:
@@ -81,10 +91,14 @@ def write_requests(
     build: Callable[[list[Record]], bytes],
 ) -> None:
     """The file that `requests.lua` sends from, and its index."""
+    write(path, (build(batch) for batch in batches(records, size)))
+
+
+def write(path: Path, requests: Iterable[bytes]) -> None:
+    """The same of requests that are made already."""
     lengths = []
     with path.open("wb") as file:
-        for batch in batches(records, size):
-            request = build(batch)
+        for request in requests:
             lengths.append(len(request))
             file.write(request)
     path.with_name(path.name + ".index").write_text("".join(f"{length}\n" for length in lengths))

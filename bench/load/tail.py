@@ -382,8 +382,13 @@ def drive(spec: Spec) -> dict[str, object]:
     waiting: list[Consumer] = []
     wrong: list[str] = []
     running = len(consumers)
-    for consumer in consumers:
-        send(consumer)
+    for number, consumer in enumerate(consumers):
+        if spec.poll > POLL:
+            # Clients that ask now and then do not all ask at once.
+            consumer.wake_at = start + spec.poll * number / len(consumers)
+            waiting.append(consumer)
+        else:
+            send(consumer)
     while running:
         now = time.perf_counter()
         if now >= deadline:

@@ -72,8 +72,10 @@ class Penstock(System):
             self.command, "serve", "--data", str(data), "--listen", "127.0.0.1:0",
             "--limits", "relaxed", "--sync", "always", *self.serve,
         ]  # fmt: skip
+        begun = time.perf_counter()
         self.server = processes.Server(self.name, argv, directory, server_core)
-        self.server.wait_until(self._ready)
+        self.server.wait_until(self._ready, pause=0.01)
+        self.ready_s = time.perf_counter() - begun
         with (data / "credentials.csv").open(newline="") as file:
             owner = next(csv.DictReader(file))
         self.project = owner["Project Id"]
@@ -209,7 +211,7 @@ class Penstock(System):
             seconds=seconds, marks=MARKS, core=self.load_core,
         )  # fmt: skip
 
-    def _spec(self, stream: str, size: int, limit: int, seconds: float, consumers: int = CONSUMERS) -> Spec:
+    def spec(self, stream: str, size: int, limit: int, seconds: float, consumers: int = CONSUMERS) -> Spec:
         return Spec(
             protocol="dis", host="127.0.0.1", port=self.port, stream=stream, consumers=consumers,
             seconds=seconds, limit=limit, size=size,
@@ -219,7 +221,7 @@ class Penstock(System):
 
     def load(self, case: Case, prepared: Any, seconds: float) -> Load:
         if case.kind == "get":
-            spec = self._spec(prepared, case.size, case.records, seconds)
+            spec = self.spec(prepared, case.size, case.records, seconds)
             spec.ends = self.ends(prepared)
             return replay(spec, self.load_core)
         if case.kind == "cold":
@@ -228,7 +230,7 @@ class Penstock(System):
         if case.kind == "put":
             return self._put(requests, case.records, case.connections, seconds)
         if case.kind == "recent":
-            spec = self._spec(stream, case.size, case.records, seconds, case.connections)
+            spec = self.spec(stream, case.size, case.records, seconds, case.connections)
             spec.ends = self.ends(stream)
             return replay(spec, self.load_core)
         if case.kind == "paced":
@@ -237,7 +239,7 @@ class Penstock(System):
 
     def _replay_cold(self, case: Case, stream: str) -> Load:
         """Once from the first record to the last: a second time it would come from the page cache."""
-        spec = self._spec(stream, case.size, case.records, 120.0, case.connections)
+        spec = self.spec(stream, case.size, case.records, 120.0, case.connections)
         spec.ends, spec.laps = self.ends(stream), 1
         before = machine.disk_read_mb(self.server.pid)
         load = replay(spec, self.load_core)
@@ -276,7 +278,7 @@ class Penstock(System):
 
     def _tail(self, case: Case, stream: str, requests: Path, seconds: float) -> Load:
         """Consumers from the beginning of an empty stream while it is written; all of it, then the end."""
-        tailers = Tailers(self._spec(stream, case.size, 0, seconds * 3 + 20), self.load_core)
+        tailers = Tailers(self.spec(stream, case.size, 0, seconds * 3 + 20), self.load_core)
         try:
             put = self._put(requests, case.records, case.connections, seconds)
             # Requests cut off at the end of the put may still be carried out.
