@@ -6,12 +6,14 @@ The command line and nothing else; `docs/performance.md` says how to read the re
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +28,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bench import machine, report
+from bench import baseline, machine, report
 from bench.cases import CASES, ON_DISK, PROFILED, Case
 from bench.processes import Died
 from bench.profile import Profiler
@@ -37,6 +39,7 @@ from bench.systems.kinesis import Kinesalite, Moto
 from bench.systems.nats import Nats
 from bench.systems.penstock import Penstock
 from bench.systems.redis import Redis
+from penstock import __version__
 
 PEERS: dict[str, Callable[[], System]] = {
     "redis": Redis,
@@ -73,6 +76,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data-root", type=Path, help="where servers keep data, on a real disk (default: the cache)"
+    )
+    parser.add_argument(
+        "--save-baseline",
+        action="store_true",
+        help="keep the CPU per record of this run's rows in bench/baseline.json, for later runs to compare with",
     )
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     found = parser.parse_args(argv)
@@ -137,6 +145,28 @@ def measure(
     return results, disk
 
 
+def efficiency(console: Console, results: Sequence[Result], asked: argparse.Namespace) -> None:
+    """CPU per record against the last release, in a table and in `efficiency.json`; or kept as its figures."""
+    found = baseline.of_penstock(results)
+    if not found or asked.profile:
+        return
+    yardstick = baseline.yardstick()
+    before = baseline.load()
+    if before is None:
+        console.print("no figures of a release to compare with: python -m bench --save-baseline")
+    else:
+        changes = baseline.compare(before, found, yardstick)
+        console.print(baseline.table(before, changes, yardstick))
+        file = asked.results / "efficiency.json"
+        file.write_text(json.dumps(baseline.as_json(before, changes, yardstick), indent=1) + "\n")
+        console.print(f"written: {file}")
+    if asked.save_baseline:
+        today = datetime.now(UTC).date().isoformat()
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        baseline.save(baseline.Baseline(__version__, today, python, yardstick, found))
+        console.print(f"written: {baseline.FILE}")
+
+
 def on_disk(case: Case, directory: Path, seconds: float) -> dict[int, float]:
     """Groups of up to as many requests as are outstanding."""
     return machine.group_commits(directory, case.records * case.size, case.connections, seconds / 3)
@@ -192,6 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(
         f"written: {report.save(asked.results, results, runner.systems, runner.skipped, facts, disk)}"
     )
+    efficiency(console, results, asked)
     picture = report.plot(asked.results, results, runner.systems)
     console.print(f"written: {picture}" if picture else "no plot: pip install matplotlib")
     return 0 if all(result.checked for result in results) else 1

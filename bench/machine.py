@@ -66,12 +66,15 @@ def tree(pid: int) -> list[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of every thread of every process in the tree, to a clock tick (10 ms)."""
-    total = 0
-    for each in tree(pid):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / TICK
+    return sum(map(own_cpu_seconds, tree(pid)))
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """The same of one process without its children; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+    return 0.0
 
 
 def core_seconds(core: int | None) -> float:
