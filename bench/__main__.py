@@ -84,7 +84,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     found = parser.parse_args(argv)
-    names = [] if found.quick or found.peers == "none" else [each for each in found.peers.split(",") if each]
+    # A profile is of Penstock: peers would only take time.
+    alone = found.quick or found.profile or found.peers == "none"
+    names = [] if alone else [each for each in found.peers.split(",") if each]
     unknown = [name for name in names if name not in PEERS]
     if unknown:
         parser.error(f"unknown peer {unknown[0]}; there are {', '.join(PEERS)}")
@@ -142,6 +144,10 @@ def measure(
         progress.update(task, description="done", completed=steps)
     for summary in profiler.summaries if profiler else ():
         console.print(summary, highlight=False, markup=False)
+    if profiler:
+        # As it is, for pasting: no wrapping.
+        console.print("\nWhere the server's time goes (figures with a profiler beside it):\n", style="bold")
+        print(profiler.where([result for result in results if result.system == "penstock"]), flush=True)
     return results, disk
 
 
