@@ -102,7 +102,16 @@ def more_files() -> None:
 def show(console: Console, found: Found) -> bool:
     """The tables; whether every mark is reached and everything was right."""
     table = Table(box=box.SIMPLE_HEAD, title="Cost as work grows", title_style="bold")
-    for heading in ("load", "size", "records/s", "lost", "server CPU us/record", "p50 ms", "p99 ms"):
+    for heading in (
+        "load",
+        "size",
+        "records/s",
+        "lost",
+        "server CPU us/record",
+        "p50 ms",
+        "p99 ms",
+        "generator idle",
+    ):
         table.add_column(heading, justify="left" if heading == "load" else "right")
     for growth in dict.fromkeys(point.growth for point in found.points):
         for load, points in series(found.points, growth).items():
@@ -113,6 +122,7 @@ def show(console: Console, found: Found) -> bool:
                     count(point.rate),
                     f"{lost:.1%}" if lost > 0 else "-",
                     *(f"{_middle(each):.2f}" for each in (point.cpu_us, point.p50_ms, point.p99_ms)),
+                    _idle(_middle(point.idle)),
                 )
             table.add_section()
     console.print(table)
@@ -141,6 +151,11 @@ def show(console: Console, found: Found) -> bool:
     for problem in found.wrong:
         console.print(f"[red]NOT RIGHT[/] {escape(problem)}", highlight=False)
     return reached and not found.wrong
+
+
+def _idle(share: float) -> str:
+    """Where the generator was the limit it is said: the server could do more."""
+    return f"{share:.0%}" if share > 0.1 else f"[yellow]{share:.0%}[/]"
 
 
 def _middle(values: Sequence[float]) -> float:

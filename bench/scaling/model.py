@@ -29,6 +29,8 @@ class Point:
     cpu_us: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    """Share of its time that the load generator did nothing, 0 to 1."""
 
     @property
     def rate(self) -> float:

@@ -77,6 +77,8 @@ class Grown(Penstock):
         time.sleep(0.2)
         appended = self.held(streams) - before
         wrong = list(load.wrong)
+        if not load.records:
+            wrong.append(f"nothing was acknowledged in {load.seconds:.0f} s")
         if not load.records <= appended <= load.records + records * connections:
             wrong.append(f"{load.records} acknowledged, {appended} appended")
         return [f"{point.load}, {point.size:g} {point.growth}: {each}" for each in wrong]
@@ -118,6 +120,7 @@ def add(point: Point, load: Load, cpu: float) -> None:
     point.rates.append(load.rate)
     point.p50_ms.append(load.p50_ms)
     point.p99_ms.append(load.p99_ms)
+    point.idle.append(load.idle)
     if load.records:
         point.cpu_us.append(cpu / load.records * 1e6)
 
