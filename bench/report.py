@@ -258,7 +258,11 @@ def plot(directory: Path, results: Sequence[Result], systems: Sequence[System]) 
         _panel(axis, heading, cases, systems, found)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
+    named: dict[str, Any] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="upper center", ncols=min(len(labels), 3), frameon=False)
     # The legend takes up to two lines above the panels.
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / (4.6 * rows) * (1 + len(labels) // 4)))
@@ -276,6 +280,7 @@ def _panel(
     systems: Sequence[System],
     found: Mapping[tuple[str, str], Result],
 ) -> None:
+    systems = [system for system in systems if any((case.name, system.name) in found for case in cases)]
     width = 0.84 / len(systems)
     for index, system in enumerate(systems):
         places, heights = [], []

@@ -149,7 +149,7 @@ class Kafka(System):
 
     def prepare(self, case: Case) -> str:
         if case.kind != "put":
-            raise Unsupported("not measured: its consumers fetch whole batches as they are stored")
+            raise Unsupported("its consumers fetch whole batches as they are stored")
         if case.records != 500:
             raise Unsupported("its producer makes batches by itself; there are no requests of so few records")
         if not self._warm:
