@@ -13,7 +13,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup setup-dev demo demo-dump faults bench bench-dumps compatibility errors lock format clean
+.PHONY: help run test check setup setup-dev demo demo-dump faults bench bench-scale bench-dumps compatibility errors lock format clean
 
 help: ## Print this
 	@echo "make run    starts the server; make test checks everything. All targets:"
@@ -50,8 +50,11 @@ demo-dump: setup-dev ## Dump the flights into Parquet files and PostgreSQL, kill
 faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)
 
-bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Streams and NATS JetStream
+bench: setup-dev ## Measure puts and gets against Redis Streams, Kafka, kinesalite, moto and NATS JetStream
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-scale: setup-dev ## Measure what growth costs: partitions, connections, consumers, retained data, streams; makes docs/plots
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 bench-dumps: setup-dev ## Measure dump tasks into real servers, and what they cost the puts beside them
 	@$(BIN)/python -m bench.dumps $(ARGS)
