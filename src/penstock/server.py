@@ -76,8 +76,8 @@ SHUTDOWN_SECONDS = 4.0
 BACKLOG = 1024
 CACHE_BYTES = 7 << 20
 """Recent frames and their wire form: consumers at the tail read from here. The whole process stays under 120 MB."""
-OPEN_FILES_MIN, OPEN_FILES_MAX = 256, 4096
-"""Segments kept open: an eighth of what the process may open, within these. The rest is for connections."""
+OPEN_FILES_MIN, OPEN_FILES_MAX, CONNECTION_FILES = 256, 16_384, 8192
+"""Segments kept open: what connections leave of the files that the process may open, an eighth of these at least."""
 _log = structlog.get_logger("penstock.server")
 
 
@@ -190,7 +190,8 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        open_files = max(OPEN_FILES_MIN, min(OPEN_FILES_MAX, raise_file_limit() // 8))
+        allowed = raise_file_limit()
+        open_files = max(OPEN_FILES_MIN, allowed // 8, min(OPEN_FILES_MAX, allowed - CONNECTION_FILES))
         log = await open_log(
             settings.data,
             sync=settings.sync,
