@@ -69,7 +69,5 @@ def parse_query(raw: bytes) -> dict[str, str]:
 
 def header(sent: SentRequest, name: bytes) -> str:
     """The first header of that lower-case name, or the empty string."""
-    for key, value in sent.headers:
-        if key == name:
-            return value.decode("latin-1")
-    return ""
+    value = sent.first().get(name)
+    return value.decode("latin-1") if value else ""

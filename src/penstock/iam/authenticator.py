@@ -6,6 +6,7 @@ is there (a proxy may add an Authorization of its own).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from penstock.errors import ApiError
@@ -36,12 +37,9 @@ class RequestAuthenticator:
     def authenticate(self, request: SentRequest) -> Principal:
         """Raises ApiError APIGW.0301 (401) for anything wrong, DIS.4117 for an X-Project-Id that is not the
         account's, DIS.4309 for a failing request after too many failures from one address with one key."""
-        found: dict[bytes, bytes] = {}
-        for name, value in request.headers:
-            if name in _ONCE:
-                if name in found:
-                    self._identity.refuse(request.peer, _NO_KEY, Refused(f"{name.decode()} was sent twice"))
-                found[name] = value
+        found = request.first()
+        if len(found) != len(request.headers):
+            self._check_once(request)
         token = found.get(b"x-auth-token")
         if token:
             try:
@@ -52,6 +50,14 @@ class RequestAuthenticator:
                 # The prefix: a guesser changes the rest.
                 self._identity.refuse(request.peer, "token:" + token[:16].decode("latin-1"), refused)
         return self._signed(request, found)
+
+    def _check_once(self, request: SentRequest) -> None:
+        seen = set()
+        for name, _ in request.headers:
+            if name in _ONCE:
+                if name in seen:
+                    self._identity.refuse(request.peer, _NO_KEY, Refused(f"{name.decode()} was sent twice"))
+                seen.add(name)
 
     async def _ask(self, keystone: Keystone, token: bytes, peer: str) -> Principal:
         try:
@@ -65,7 +71,7 @@ class RequestAuthenticator:
             return self._identity.owns(principal.domain_id, project_id)
         return principal.project_id == project_id
 
-    def _signed(self, request: SentRequest, found: dict[bytes, bytes]) -> Principal:
+    def _signed(self, request: SentRequest, found: Mapping[bytes, bytes]) -> Principal:
         value = found.get(b"authorization")
         if not value:
             # Not counted: no key was tried, and clients probe like this to learn that they need one.
