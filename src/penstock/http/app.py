@@ -170,13 +170,14 @@ class Application:
         return f"{self._request_prefix}{next(self._request_number):016x}"
 
     def _exchange(self, sent: SentRequest, principal: Principal, match: Match[Any]) -> Exchange:
+        named = sent.first()
         return Exchange(
             sent=sent,
             principal=principal,
             project_id=self._project(principal, match),
             query=parse_query(sent.query) if sent.query else _NO_QUERY,
-            body=self._inflate(sent),
-            content_type=header(sent, b"content-type").lower(),
+            body=self._inflate(sent) if b"content-encoding" in named else sent.body,
+            content_type=named.get(b"content-type", b"").decode("latin-1").lower(),
         )
 
     async def _read(self, exchange: Exchange) -> Response:

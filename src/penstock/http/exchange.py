@@ -58,7 +58,11 @@ def unescape(raw: bytes, what: str) -> str:
 def parse_query(raw: bytes) -> dict[str, str]:
     """The last value of each parameter; empty pieces, bare names and empty values are absent (clients.md 0)."""
     found: dict[str, str] = {}
-    if not raw:
+    if b"%" not in raw and raw.isascii():
+        for pair in raw.decode().split("&"):
+            plain, _, text = pair.partition("=")
+            if text:
+                found[plain] = text
         return found
     for piece in raw.split(b"&"):
         name, _, value = piece.partition(b"=")

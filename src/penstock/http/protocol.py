@@ -14,16 +14,21 @@ import email.utils
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from penstock.errors import ApiError
 from penstock.http.app import Application, too_large
 from penstock.http.exchange import Response
+from penstock.http.heads import Head, Heads, Known
 from penstock.http.manage import ManageApplication
 from penstock.iam.base import SentRequest, by_name
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
 
 _DISCARD_BYTES = 64 << 20
 _DISCARD_SECONDS = 5.0
@@ -32,6 +37,8 @@ _STALLED_WRITE_SECONDS = 60.0
 _UNREAD_SECONDS = 1.0
 """A client that takes nothing for so long may be cut off when others need the room its reply takes."""
 _ROOM_SECONDS = 0.1
+_HASH_BYTES = 256 << 10
+"""Larger bodies take several reads: what a signature is over is hashed between them, not all at once."""
 _PIECES = 64
 """A reply in more pieces is copied together: a system call for many small ones costs more than the copy."""
 
@@ -49,6 +56,7 @@ class Shared:
         self.connections: set[Protocol] = set()
         self.waiting: set[_Cycle] = set()
         """Requests whose answer waits for something: held here, for nothing else has to hold them."""
+        self.heads = Heads()
         self._emptied = asyncio.Event()
         self._loop = loop
         self._starts_at = 0
@@ -142,28 +150,22 @@ class _Cycle:
     when what it waits for is done. Nothing cancels it, and whatever needs a task makes its own (see `Application.respond`)."""
 
     __slots__ = (
-        "_protocol", "_work", "chunks", "gone", "headers", "keep_alive", "limit", "method", "named", "path", "query",
-        "refusal", "size",
+        "_protocol", "_work", "block", "chunks", "gone", "hashed", "head", "keep_alive", "method", "path", "query", "refusal",
+        "size",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        method: str,
-        path: bytes,
-        query: bytes,
-        headers: list[tuple[bytes, bytes]],
-        named: dict[bytes, bytes],
-    ) -> None:
+    def __init__(self, protocol: Protocol, method: str, path: bytes, query: bytes, head: Head) -> None:
         self._protocol = protocol
         self.method = method
         self.path = path
         self.query = query
-        self.headers = headers
-        self.named = named
+        self.head = head
+        self.block: bytes | None = None
+        """What to keep of the head once it is answered with success (see `http.heads`)."""
         self.chunks: list[bytes] = []
+        self.hashed: HASH | None = None
+        """Of a body that a signature is over, as far as it has arrived."""
         self.size = 0
-        self.limit = 0
         self.keep_alive = True
         self.refusal: Response | None = None
         self.gone = False
@@ -204,8 +206,9 @@ class Protocol(asyncio.Protocol):
     """A connection."""
 
     __slots__ = (
-        "_began", "_body_began", "_busy", "_discarded", "_header_bytes", "_headers", "_held", "_last_read", "_parser", "_peer",
-        "_queue", "_read_paused", "_reading", "_refusal", "_scheme", "_shared", "_url", "_write_mark", "_write_paused",
+        "_began", "_body_began", "_busy", "_discarded", "_due", "_header_bytes", "_headers", "_held", "_last_read", "_learn",
+        "_parser", "_peer", "_queue", "_read_paused", "_reading", "_refusal", "_scheme", "_shared", "_url", "_within",
+        "_write_mark", "_write_paused",
         "loop", "transport", "waiting",
     )  # fmt: skip
 
@@ -225,6 +228,12 @@ class Protocol(asyncio.Protocol):
         self._held = False
         """Whether it is not begun with because the client does not take the replies before it."""
         self._reading: _Cycle | None = None
+        self._within = False
+        """Whether the parser is in the middle of a request."""
+        self._due = 0
+        """Bytes that are missing of the body of a request whose head was known: they do not go through the parser."""
+        self._learn: bytes | None = None
+        """What was read where a request begins, until its head is parsed."""
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
@@ -269,26 +278,69 @@ class Protocol(asyncio.Protocol):
             self._discard(len(data))
             return
         self._last_read = self.loop.time()
-        if self._began is None and self._reading is None:
-            self._began = self._last_read
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as plain HTTP/1.1, as the protocol allows
-        except httptools.HttpParserError:
-            if self._refusal is None:
-                self._refuse(ApiError("APIGW.0106", "[not an HTTP/1.1 request]"))
-        else:
-            if self._reading is None and self._began is not None:
-                self._header_bytes += len(data)
-                if self._header_bytes > self._shared.limits.header_bytes:
-                    self._refuse(_too_many_headers(self._shared.limits.header_bytes))
+        if self._due:
+            data = self._take(data)
+        elif not self._within and self._began is None and not self._queue:
+            known = self._shared.heads.find(data)
+            if known is None:
+                self._learn = data
+            else:
+                data = self._receive_known(known, data)
+        if data:
+            self._parse(data)
+            self._learn = None
         # Not before: the parser must not be entered again, and what is wrong further on in the same read is known now.
         if self._queue and not self._busy:
             self._busy = True
             self._answer_next()
 
+    def _receive_known(self, known: Known, data: bytes) -> bytes:
+        """Begin with a request whose head need not be parsed. What is left of `data` for the parser: all of it when there is
+        no room, for it to be refused as any other."""
+        method, path, query, head, at = known
+        shared = self._shared
+        if shared.in_flight + head.length > shared.limits.bodies_in_flight_bytes:
+            return data
+        self._reading = _Cycle(self, method, path, query, head)
+        self._body_began = self._last_read
+        self._due = head.length
+        return self._take(data[at:])
+
+    def _take(self, data: bytes) -> bytes:
+        """Bytes of the body of such a request, and what is behind it."""
+        cycle, due = self._reading, self._due
+        assert cycle is not None
+        rest = b""
+        if len(data) > due:
+            data, rest = data[:due], data[due:]
+        if data:
+            cycle.size += len(data)
+            self._shared.in_flight += len(data)
+            cycle.chunks.append(data)
+            self._due = due = due - len(data)
+        if not due:
+            self.on_message_complete()
+        return rest
+
+    def _parse(self, data: bytes) -> None:
+        if self._began is None and self._reading is None:
+            self._began = self._last_read
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Answered as plain HTTP/1.1, as the protocol allows. What follows is for the parser alone.
+            self._within = True
+        except httptools.HttpParserError:
+            if self._refusal is None:
+                self._refuse(ApiError("APIGW.0106", "[not an HTTP/1.1 request]"))
+            return
+        if self._reading is None and self._began is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > self._shared.limits.header_bytes:
+                self._refuse(_too_many_headers(self._shared.limits.header_bytes))
+
     def on_message_begin(self) -> None:
+        self._within = True
         self._url = b""
         self._headers = []
         self._header_bytes = 0
@@ -318,14 +370,19 @@ class Protocol(asyncio.Protocol):
             url = b"/" + url.split(b"://", 1)[1].partition(b"/")[2]
         parser, shared, headers = self._parser, self._shared, self._headers
         named = by_name(headers)
-        cycle = _Cycle(self, parser.get_method().decode("ascii"), url, query, headers, named)
+        length = int(named.get(b"content-length", b"0"))
+        head = Head(headers, named, shared.app.body_limit(named), length)
+        cycle = _Cycle(self, parser.get_method().decode("ascii"), url, query, head)
         cycle.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+        learn, self._learn = self._learn, None
+        if learn is not None and cycle.keep_alive:
+            cycle.block = shared.heads.block(learn, head)
+        if length > _HASH_BYTES and b"authorization" in named and b"x-auth-token" not in named:
+            cycle.hashed = sha256()
         self._reading = cycle
         self._body_began = self._last_read
-        cycle.limit = shared.app.body_limit(named)
-        length = int(named.get(b"content-length", b"0"))
-        if length > cycle.limit:
-            self._refuse(too_large(cycle.limit))
+        if length > head.limit:
+            self._refuse(too_large(head.limit))
         elif shared.in_flight + length > shared.limits.bodies_in_flight_bytes:
             self._refuse(ApiError("APIGW.0203", "[too many bodies in flight]"))
         elif (
@@ -342,12 +399,15 @@ class Protocol(asyncio.Protocol):
             return
         cycle.size += len(body)
         self._shared.in_flight += len(body)
-        if cycle.size > cycle.limit:
-            self._refuse(too_large(cycle.limit))
+        if cycle.size > cycle.head.limit:
+            self._refuse(too_large(cycle.head.limit))
             return
         cycle.chunks.append(body)
+        if cycle.hashed is not None:
+            cycle.hashed.update(body)
 
     def on_message_complete(self) -> None:
+        self._within = False
         cycle = self._reading
         if cycle is None:
             return
@@ -372,8 +432,9 @@ class Protocol(asyncio.Protocol):
         chunks, cycle.chunks = cycle.chunks, []
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         del chunks
+        head, body_hash = cycle.head, "" if cycle.hashed is None else cycle.hashed.hexdigest()
         sent = SentRequest(
-            cycle.method, cycle.path, cycle.query, cycle.headers, body, self._peer, cycle.named
+            cycle.method, cycle.path, cycle.query, head.headers, body, self._peer, head.named, body_hash
         )
         del body  # whoever reads it may let go of it
         if shared.unread and cycle.method == "GET":
@@ -393,6 +454,8 @@ class Protocol(asyncio.Protocol):
         if cycle.gone or self.transport.is_closing():
             return
         keep_alive = cycle.keep_alive and not self._shared.draining
+        if cycle.block is not None and response.status == 200:
+            self._shared.heads.keep(cycle.block, cycle.head)
         self._send(response, keep_alive=keep_alive, head=cycle.method == "HEAD")
         queue = self._queue
         if queue:
@@ -465,7 +528,7 @@ class Protocol(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if self._queue:
-            last = _Cycle(self, "", b"", b"", [], {})
+            last = _Cycle(self, "", b"", b"", Head([], {}, 0, 0))
             last.refusal = response
             last.keep_alive = False
             self._queue.append(last)

@@ -33,6 +33,7 @@ class RequestAuthenticator:
         self._identity = identity
         self._keystone = keystone
         self._keys = signature.SigningKeys()
+        self._authorizations = signature.Authorizations()
 
     def authenticate(self, request: SentRequest) -> Principal:
         """Raises ApiError APIGW.0301 (401) for anything wrong, DIS.4117 for an X-Project-Id that is not the
@@ -79,7 +80,7 @@ class RequestAuthenticator:
         key = _NO_KEY
         identity = self._identity
         try:
-            authorization = signature.parse(value)
+            authorization = self._authorizations.parse(value)
             key = authorization.access_key
             security_token = found.get(b"x-security-token")
             known = (
@@ -94,6 +95,7 @@ class RequestAuthenticator:
                 skew_seconds=identity.limits.signature_skew_seconds,
             )
             assert known is not None  # verify refuses without a secret
+            self._authorizations.keep(value, authorization)
         except Refused as refused:
             identity.refuse(request.peer, "key:" + key, refused)
         project_id = found.get(b"x-project-id", b"").decode("latin-1")

@@ -51,6 +51,8 @@ class SentRequest(msgspec.Struct, gc=False):
     """Address of the client's end, without the port."""
     named: Mapping[bytes, bytes] | None = None
     """See `by_name`; whoever has it already passes it."""
+    body_hash: str = ""
+    """SHA-256 of the body in hexadecimal; empty until somebody has taken it, who may be whoever saw the body arrive."""
 
     def first(self) -> Mapping[bytes, bytes]:
         """The first value of each header's name."""
