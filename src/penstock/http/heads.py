@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 _BLOCKS = 256
 _BLOCK_BYTES = 2048
+_LINES = 256
+_LINE_BYTES = 256
 _NEVER = frozenset({b"authorization", b"expect", b"transfer-encoding", b"upgrade"})
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/%?&=:@!$'()*+,;"
 _VERSION = b" HTTP/1.1"
@@ -42,6 +44,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._blocks: dict[bytes, Head] = {}
+        self._lines: dict[bytes, tuple[str, bytes, bytes]] = {}
 
     def find(self, data: bytes) -> Known | None:
         """What `data` begins with, where a request may begin. None: ask the parser."""
@@ -53,16 +56,25 @@ class Heads:
         if head is None:
             return None
         start = data[:line]
-        if start.startswith(b"POST /"):
-            method, target = "POST", start[5:-9]
-        elif start.startswith(b"GET /"):
-            method, target = "GET", start[4:-9]
+        target = self._lines.get(start) or self._read(start)
+        return target and Known(*target, head, body)
+
+    def _read(self, line: bytes) -> tuple[str, bytes, bytes] | None:
+        """Method, path and query of a plain request line. Those without a query are the same every time."""
+        if line.startswith(b"POST /"):
+            method, target = "POST", line[5:-9]
+        elif line.startswith(b"GET /"):
+            method, target = "GET", line[4:-9]
         else:
             return None
-        if not start.endswith(_VERSION) or target.translate(None, _PLAIN):
+        if not line.endswith(_VERSION) or target.translate(None, _PLAIN):
             return None
         path, _, query = target.partition(b"?")
-        return Known(method, path, query, head, body)
+        if not query and len(line) <= _LINE_BYTES:
+            if len(self._lines) >= _LINES:
+                self._lines.clear()
+            self._lines[line] = (method, path, query)
+        return method, path, query
 
     def block(self, data: bytes, head: Head) -> bytes | None:
         """The block of an HTTP/1.1 request that `data` begins with, of which the parser has made `head` and after which the
