@@ -189,6 +189,7 @@ class _Cycle:
             self._protocol.answered(self, done.value)
             return True
         except BaseException as error:
+            self._protocol.waiting.discard(self)
             self._protocol.transport.abort()
             if not isinstance(error, asyncio.CancelledError):
                 raise
