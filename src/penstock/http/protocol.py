@@ -9,198 +9,29 @@ that nobody reads, time for headers and for a body, idle time, connections.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import email.utils
-import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from hashlib import sha256
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httptools
 
 from penstock.errors import ApiError
-from penstock.http.app import Application, too_large
+from penstock.http.app import too_large
+from penstock.http.cycle import Cycle
 from penstock.http.exchange import Response
-from penstock.http.heads import Head, Heads, Known
-from penstock.http.manage import ManageApplication
+from penstock.http.heads import Head, Known
+from penstock.http.shared import Shared, Unread
 from penstock.iam.base import SentRequest, by_name
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as HASH
 
 _DISCARD_BYTES = 64 << 20
 _DISCARD_SECONDS = 5.0
 _SLOW_BODY_BYTES_PER_SECOND = 1024
 _STALLED_WRITE_SECONDS = 60.0
-_UNREAD_SECONDS = 1.0
-"""A client that takes nothing for so long may be cut off when others need the room its reply takes."""
-_ROOM_SECONDS = 0.1
 _HASH_BYTES = 256 << 10
 """Larger bodies take several reads: what a signature is over is hashed between them, not all at once."""
 _PIECES = 64
 """A reply in more pieces is copied together: a system call for many small ones costs more than the copy."""
-
-
-class Shared:
-    """What all connections of a server share: the application, its limits, the bytes of bodies and of unread replies in memory."""
-
-    def __init__(self, app: Application | ManageApplication, loop: asyncio.AbstractEventLoop) -> None:
-        self.app = app
-        self.limits = app.context.limits
-        self.in_flight = 0
-        self.draining = False
-        self.unread: dict[Protocol, _Unread] = {}
-        """Connections whose client has not taken its reply yet, the oldest first."""
-        self.connections: set[Protocol] = set()
-        self.waiting: set[_Cycle] = set()
-        """Requests whose answer waits for something: held here, for nothing else has to hold them."""
-        self.heads = Heads()
-        self._emptied = asyncio.Event()
-        self._loop = loop
-        self._starts_at = 0
-        self._starts: dict[int, str] = {}
-        app.room = self.room
-
-    def start(self, status: int) -> str:
-        """The status line and the Date header, made once a second."""
-        now = int(time.time())
-        if now != self._starts_at:
-            self._starts_at = now
-            self._starts = {}
-        start = self._starts.get(status)
-        if start is None:
-            date = email.utils.formatdate(now, usegmt=True)
-            start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {date}\r\n"
-            self._starts[status] = start
-        return start
-
-    def factory(self) -> Callable[[], Protocol]:
-        return lambda: Protocol(self, self._loop)
-
-    async def finish(self, seconds: float) -> None:
-        """Let every request that has arrived be answered; cut what takes longer."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._empty(), seconds)
-        for connection in list(self.connections):
-            connection.transport.abort()
-        # A turn of the loop for the aborted ones to go.
-        await asyncio.sleep(0)
-
-    async def _empty(self) -> None:
-        while self.connections:
-            self._emptied.clear()
-            await self._emptied.wait()
-
-    def left(self, connection: Protocol) -> None:
-        """A connection has gone."""
-        self.connections.discard(connection)
-        self.unread.pop(connection, None)
-        self._emptied.set()
-
-    async def room(self) -> None:
-        """Return once what clients have not read leaves room for another large reply. Clients that take nothing for a while
-        are the ones that make it, by being cut off."""
-        while self.unread and not self._make_room():  # noqa: ASYNC110 nothing tells when a client has read some more
-            await asyncio.sleep(_ROOM_SECONDS)
-
-    def _make_room(self) -> bool:
-        now, total = self._loop.time(), 0
-        for connection, mark in list(self.unread.items()):
-            waiting = connection.transport.get_write_buffer_size()
-            if not waiting:
-                del self.unread[connection]
-                continue
-            if waiting != mark.waiting:
-                mark.waiting, mark.since = waiting, now
-            total += waiting
-        most = self.limits.replies_unread_bytes
-        for connection, mark in list(self.unread.items()):
-            if total <= most:
-                break
-            if now - mark.since >= _UNREAD_SECONDS:
-                total -= mark.waiting
-                del self.unread[connection]
-                connection.transport.abort()
-        return total <= most
-
-    def sweep(self) -> None:
-        """Close what is too slow or idle; called once a second."""
-        now = self._loop.time()
-        for connection in list(self.connections):
-            connection.sweep(now)
-
-
-class _Unread:
-    """How much of a reply a client has not taken, and since when that has not changed."""
-
-    __slots__ = ("since", "waiting")
-
-    def __init__(self, waiting: int, since: float) -> None:
-        self.waiting = waiting
-        self.since = since
-
-
-class _Cycle:
-    """One request and its reply. What answers it is carried on from here, without a task: its first part runs at once, the rest
-    when what it waits for is done. Nothing cancels it, and whatever needs a task makes its own (see `Application.respond`)."""
-
-    __slots__ = (
-        "_protocol", "_work", "block", "chunks", "gone", "hashed", "head", "keep_alive", "method", "path", "query", "refusal",
-        "size",
-    )  # fmt: skip
-
-    def __init__(self, protocol: Protocol, method: str, path: bytes, query: bytes, head: Head) -> None:
-        self._protocol = protocol
-        self.method = method
-        self.path = path
-        self.query = query
-        self.head = head
-        self.block: bytes | None = None
-        """What to keep of the head once it is answered with success (see `http.heads`)."""
-        self.chunks: list[bytes] = []
-        self.hashed: HASH | None = None
-        """Of a body that a signature is over, as far as it has arrived."""
-        self.size = 0
-        self.keep_alive = True
-        self.refusal: Response | None = None
-        self.gone = False
-        """Whether the connection is: nobody reads the reply."""
-
-    def begin(self, work: Coroutine[Any, Any, Response]) -> None:
-        """Answer with what `work` returns."""
-        self._work = work
-        if not self._step():
-            self._protocol.waiting.add(self)
-
-    def _go_on(self, _: object = None) -> None:
-        if self._step():
-            self._protocol.waiting.discard(self)
-
-    def _step(self) -> bool:
-        """Whether the work is done."""
-        try:
-            future = self._work.send(None)
-        except StopIteration as done:
-            self._protocol.answered(self, done.value)
-            return True
-        except BaseException as error:
-            self._protocol.waiting.discard(self)
-            self._protocol.transport.abort()
-            if not isinstance(error, asyncio.CancelledError):
-                raise
-            return True
-        if future is None:  # a turn of the loop
-            self._protocol.loop.call_soon(self._go_on)
-        else:
-            # What a task does when it is given a future to wait for.
-            future._asyncio_future_blocking = False
-            future.add_done_callback(self._go_on)
-        return False
 
 
 class Protocol(asyncio.Protocol):
@@ -222,13 +53,13 @@ class Protocol(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         # What follows a request with `Connection: close` is no error of that request.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._queue: deque[_Cycle] = deque()
+        self._queue: deque[Cycle] = deque()
         """Requests that have arrived, the one being answered first."""
         self._busy = False
         """Whether the first of the queue is being answered, or will be in the next turn."""
         self._held = False
         """Whether it is not begun with because the client does not take the replies before it."""
-        self._reading: _Cycle | None = None
+        self._reading: Cycle | None = None
         self._within = False
         """Whether the parser is in the middle of a request."""
         self._due = 0
@@ -302,7 +133,7 @@ class Protocol(asyncio.Protocol):
         shared = self._shared
         if shared.in_flight + head.length > shared.limits.bodies_in_flight_bytes:
             return data
-        self._reading = _Cycle(self, method, path, query, head)
+        self._reading = Cycle(self, method, path, query, head)
         self._body_began = self._last_read
         self._due = head.length
         return self._take(data[at:])
@@ -373,7 +204,7 @@ class Protocol(asyncio.Protocol):
         named = by_name(headers)
         length = int(named.get(b"content-length", b"0"))
         head = Head(headers, named, shared.app.body_limit(named), length)
-        cycle = _Cycle(self, parser.get_method().decode("ascii"), url, query, head)
+        cycle = Cycle(self, parser.get_method().decode("ascii"), url, query, head)
         cycle.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
         learn, self._learn = self._learn, None
         if learn is not None and cycle.keep_alive:
@@ -449,7 +280,7 @@ class Protocol(asyncio.Protocol):
         await self._shared.room()
         return await self._shared.app.respond(sent, self._scheme)
 
-    def answered(self, cycle: _Cycle, response: Response) -> None:
+    def answered(self, cycle: Cycle, response: Response) -> None:
         """Send the reply, and go on with the next request or end the connection."""
         self._release(cycle)
         if cycle.gone or self.transport.is_closing():
@@ -496,7 +327,7 @@ class Protocol(asyncio.Protocol):
         else:
             transport.writelines([first, *body])
         if (waiting := transport.get_write_buffer_size()) and self not in self._shared.unread:
-            self._shared.unread[self] = _Unread(waiting, self.loop.time())
+            self._shared.unread[self] = Unread(waiting, self.loop.time())
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -529,7 +360,7 @@ class Protocol(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if self._queue:
-            last = _Cycle(self, "", b"", b"", Head([], {}, 0, 0))
+            last = Cycle(self, "", b"", b"", Head([], {}, 0, 0))
             last.refusal = response
             last.keep_alive = False
             self._queue.append(last)
@@ -547,7 +378,7 @@ class Protocol(asyncio.Protocol):
         if self._discarded > _DISCARD_BYTES:
             self.transport.close()
 
-    def _release(self, cycle: _Cycle) -> None:
+    def _release(self, cycle: Cycle) -> None:
         self._shared.in_flight -= cycle.size
         cycle.size = 0
         cycle.chunks = []
@@ -582,6 +413,11 @@ class Protocol(asyncio.Protocol):
                 self._refuse(ApiError("APIGW.0202", "[headers]"))
         elif now - self._last_read > limits.keep_alive_seconds:
             self.transport.close()
+
+
+def factory(shared: Shared, loop: asyncio.AbstractEventLoop) -> Callable[[], Protocol]:
+    """What makes the connections of a listener."""
+    return lambda: Protocol(shared, loop)
 
 
 def _too_many_headers(limit: int) -> ApiError:

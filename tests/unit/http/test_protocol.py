@@ -13,7 +13,8 @@ import pytest
 from penstock.errors import ApiError
 from penstock.http.app import Application
 from penstock.http.exchange import Response
-from penstock.http.protocol import Protocol, Shared
+from penstock.http.protocol import Protocol
+from penstock.http.shared import Shared
 from penstock.iam.base import SentRequest
 from penstock.limits import Limits
 
