@@ -35,8 +35,9 @@ from penstock.http.app import Application
 from penstock.http.controls import Controls
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
-from penstock.http.protocol import Shared
+from penstock.http.protocol import factory
 from penstock.http.routes import ROUTES
+from penstock.http.shared import Shared
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
@@ -123,14 +124,14 @@ async def _serve(settings: Settings) -> int:
         if settings.workers == 1:
             shared = Shared(app, loop)
             served.append(shared)
-            server = await loop.create_server(shared.factory(), sock=fronts[0], backlog=BACKLOG, ssl=tls)
+            server = await loop.create_server(factory(shared, loop), sock=fronts[0], backlog=BACKLOG, ssl=tls)
         else:
             workers = Workers(context, app, parts.partitions, parts.cursor_key, fronts)
             if context.points is not None:
                 context.points.gather = workers.gather
             if not await workers.start(stop):
                 return 0
-        manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
+        manage_server = await loop.create_server(factory(manage, loop), sock=back, backlog=64)
         rollup, webhooks = Rollup(context), Webhooks(context)
         jobs += [
             Periodic("connections", _sweeper(served), 1.0),
