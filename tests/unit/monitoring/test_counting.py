@@ -18,7 +18,8 @@ from penstock.model.metrics import FIELDS, STREAM
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.partitions import Partitions
-from penstock.service.records import PutRecord, PutRecords, Records
+from penstock.service.puts import PutRecord, PutRecords
+from penstock.service.records import Records
 from penstock.service.traffic import Traffic
 
 MINUTE = 28_333_334
