@@ -95,6 +95,8 @@ def run(settings: Settings) -> int:
     raise_file_limit()
     try:
         codec.choose()
+        if codec.native is None:
+            _log.info("the compiled codec is not in use", reason=codec.reason)
         return uvloop.run(_serve(settings))
     except (LogError, CatalogError, SealingError, ConfigError, CodecError, OSError, ssl.SSLError) as error:
         print(f"penstock: {error}", file=sys.stderr)
