@@ -40,6 +40,7 @@ impl<'a> Parser<'a> {
                 b"stream_name" => 1,
                 b"stream_id" => 2,
                 _ => {
+                    utf8(name)?;
                     self.skip()?;
                     self.next(b'}')?;
                     continue;
@@ -109,7 +110,10 @@ impl<'a> Parser<'a> {
                     self.number_or_null()?;
                 }
                 b"data" | b"partition_key" | b"partition_id" | b"explicit_hash_key" | b"timestamp" => return None,
-                _ => self.skip()?,
+                _ => {
+                    utf8(name)?;
+                    self.skip()?;
+                }
             }
             self.next(b'}')?;
         }
@@ -146,7 +150,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The name of an object's next field, up to its value; Some(None) at the end of the object. Names with escapes are
-    /// Python's.
+    /// Python's; the others have not been looked at.
     fn name(&mut self) -> Option<Option<&'a [u8]>> {
         self.space();
         match self.take()? {
@@ -162,7 +166,7 @@ impl<'a> Parser<'a> {
         self.at += end + 1;
         self.begin(b':')?;
         self.space();
-        utf8(&rest[..end]).map(Some)
+        Some(Some(&rest[..end]))
     }
 
     /// Behind a field's value: stands before the next name, or before the closing brace.

@@ -55,7 +55,7 @@ def _request_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("penstock.PutRecordsRequest"))
 
 
-_Request = _request_class()
+Request = _request_class()
 
 
 def decode_put(body: bytes) -> PutRequest:
@@ -65,7 +65,7 @@ def decode_put(body: bytes) -> PutRequest:
         return ColumnarPut(puts, native)
     if not body:
         raise ApiError("DIS.4202")
-    message = _Request()
+    message = Request()
     try:
         message.ParseFromString(body)
         records = []
