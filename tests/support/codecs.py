@@ -1,4 +1,4 @@
-"""Both codecs for one test: `both(monkeypatch-like)` and the rule that a test of the compiled one never passes without it.
+"""Each codec for one test, and the rule that a test of the compiled one never passes without it.
 
 Owns loading the compiled codec for tests and switching to it. Where it cannot be built a test that needs it is not run, and
 says so; with PENSTOCK_REQUIRE_SERVICES=1 that is a failure.
@@ -14,7 +14,8 @@ import pytest
 from penstock import codec
 from penstock.service.puts import ColumnarPut, PutRecord, PutRecords, PutRequest
 
-NAMES = ("python", "native")
+EACH = ("python", pytest.param("native", marks=pytest.mark.services))
+"""Parameters of a fixture or a test that is about both."""
 
 
 def compiled() -> codec.Native:
@@ -23,6 +24,13 @@ def compiled() -> codec.Native:
     if native is None:
         pytest.skip(f"{reason}; with cargo 1.85 or later (https://rustup.rs), scripts/setup dev builds it")
     return native
+
+
+def environment(name: str) -> dict[str, str]:
+    """For a server that uses this codec. Skips the test when it is not there."""
+    if name == "native":
+        compiled()
+    return {codec.VARIABLE: name}
 
 
 @contextmanager

@@ -8,9 +8,7 @@ import pytest
 from tests.support import codecs
 
 
-@pytest.fixture(
-    params=["python", pytest.param("native", marks=pytest.mark.services)], autouse=True, scope="module"
-)
+@pytest.fixture(params=codecs.EACH, autouse=True, scope="module")
 def each_codec(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of the codec in use."""
     with codecs.using(request.param):
