@@ -1,6 +1,8 @@
 //! `penstock_native`: the compiled codec as a Python module. All it does is hand bytes to `penstock_codec` and results
 //! back; `penstock_native.pyi` describes it for Python.
 
+#![forbid(unsafe_code)]
+
 use penstock_codec::puts::{Given, Span};
 use penstock_codec::replies::{self, Failed, Rendering};
 use penstock_codec::{json, payload, protobuf, Puts, Router};
@@ -33,6 +35,11 @@ struct PyPuts {
 #[pyclass(name = "Router", module = "penstock_native")]
 struct PyRouter(Router);
 
+/// Data, partition key, partition id, explicit hash key.
+type Record<'py> = (Bound<'py, PyBytes>, Option<String>, Option<String>, Option<String>);
+/// Index, partition id and explicit hash key of a record that cannot go anywhere.
+type Odd = (u32, Option<String>, Option<String>);
+/// Partition, records, payload, bytes of data, indices.
 type Packed<'py> = (u32, usize, Bound<'py, PyBytes>, u64, Option<Bound<'py, PyBytes>>);
 
 #[pymethods]
@@ -72,13 +79,7 @@ impl PyPuts {
         self.puts.first_large(limit)
     }
 
-    /// Data, partition key, partition id, explicit hash key of record `index`.
-    #[allow(clippy::type_complexity)]
-    fn record<'py>(
-        &self,
-        py: Python<'py>,
-        index: usize,
-    ) -> PyResult<(Bound<'py, PyBytes>, Option<String>, Option<String>, Option<String>)> {
+    fn record<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Record<'py>> {
         let Some(entry) = self.puts.entries.get(index).copied() else {
             return Err(PyValueError::new_err("no such record"));
         };
@@ -101,7 +102,7 @@ impl PyPuts {
         py: Python<'py>,
         router: &mut PyRouter,
         mut turn: u32,
-    ) -> PyResult<(u32, Vec<Packed<'py>>, Vec<(u32, Option<String>, Option<String>)>)> {
+    ) -> PyResult<(u32, Vec<Packed<'py>>, Vec<Odd>)> {
         let puts = std::mem::take(&mut self.puts);
         let routed = detached(py, puts.bins.len(), || router.0.route(&puts, &mut turn));
         let mut packed = Vec::with_capacity(routed.groups.len());

@@ -135,19 +135,19 @@ pub fn outcome_protobuf(total: usize, placed: &[Placed], failed: &[Failed]) -> O
     push_varint(failed.len() as u64, &mut out);
     let mut sequence_text = Vec::with_capacity(20);
     for row in rows {
-        let (fields, texts): ((u64, u64), (&[u8], &[u8])) = match row {
+        let [first, second]: [(u64, &[u8]); 2] = match row {
             Row::Stored(place, sequence) => {
                 sequence_text.clear();
                 push_digits(sequence, &mut sequence_text);
-                ((RESULT_PARTITION, RESULT_SEQUENCE), (names[place].as_bytes(), &sequence_text))
+                [(RESULT_PARTITION, names[place].as_bytes()), (RESULT_SEQUENCE, &sequence_text)]
             }
-            Row::Failed(one) => ((RESULT_CODE, RESULT_MESSAGE), (one.code.as_bytes(), one.message.as_bytes())),
+            Row::Failed(one) => [(RESULT_CODE, one.code.as_bytes()), (RESULT_MESSAGE, one.message.as_bytes())],
             Row::Unknown => return None,
         };
         push_varint(RESULTS << 3 | 2, &mut out);
-        push_varint((bytes_len(fields.0, texts.0.len()) + bytes_len(fields.1, texts.1.len())) as u64, &mut out);
-        push_bytes(fields.0, texts.0, &mut out);
-        push_bytes(fields.1, texts.1, &mut out);
+        push_varint((bytes_len(first.0, first.1.len()) + bytes_len(second.0, second.1.len())) as u64, &mut out);
+        push_bytes(first.0, first.1, &mut out);
+        push_bytes(second.0, second.1, &mut out);
     }
     Some(out)
 }
@@ -222,7 +222,8 @@ impl<'a> Rendering<'a> {
             };
         }
         if !protobuf {
-            let fixed = JSON_SEQUENCE.len() + JSON_DATA.len() + JSON_TIMESTAMP.len() + digits(append_ms) + JSON_TYPE.len() + 2;
+            let fixed =
+                JSON_SEQUENCE.len() + JSON_DATA.len() + JSON_TIMESTAMP.len() + digits(append_ms) + JSON_TYPE.len() + 2;
             new.size += (stop - start) * fixed - 1;
         }
         Some(new)

@@ -215,9 +215,9 @@ fn key_hash(key: &[u8]) -> u64 {
 
 /// Spreads keys over the cache; anybody may choose keys that collide, and then has their MD5 computed.
 fn spread(key: &[u8]) -> u64 {
-    let mixed = key.iter().fold(0xcbf2_9ce4_8422_2325, |value: u64, &byte| {
-        (value ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let mixed = key
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |value: u64, &byte| (value ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     mixed ^ mixed >> 32
 }
 

@@ -7,7 +7,9 @@ use penstock_codec::{Puts, Router};
 
 /// Routes and packs the request over one and over three partitions, reads the payloads back and renders them.
 pub fn check(puts: &Puts) {
-    for (ends, numbers) in [(vec![(1 << 63) - 1], vec![0]), (vec![1 << 61, 1 << 62, (1 << 63) - 1], vec![4, 0, 2]), (vec![], vec![])] {
+    for (ends, numbers) in
+        [(vec![(1 << 63) - 1], vec![0]), (vec![1 << 61, 1 << 62, (1 << 63) - 1], vec![4, 0, 2]), (vec![], vec![])]
+    {
         let mut router = Router::new(ends, numbers).unwrap();
         let mut turn = 0;
         let routed = router.route(puts, &mut turn);
