@@ -78,10 +78,18 @@ def seeds(corpus: Path | None = None) -> list[Case]:
 
 def write(corpus: Path) -> None:
     """The seeds as files, for libFuzzer to start from."""
-    for kind, body in seeds():
-        directory = corpus / f"put_{kind}"
+    files = [(f"put_{kind}", body) for kind, body in seeds()]
+    chance = random.Random(0)
+    for count in (1, 2, 15, 16, 200):
+        keys = [chance.choice((None, *_KEYS)) for _ in range(count)]
+        data = [chance.randbytes(chance.choice((0, 1, 2, 3, 30))) for _ in range(count)]
+        for start, stop in ((0, count), (count // 2, count)):
+            # As fuzz_targets/payload.rs reads them: from where, to where, the payload.
+            files += [("payload", bytes((start, stop)) + encode(given, data)) for given in (keys, None)]
+    for kind, content in files:
+        directory = corpus / kind
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / hashlib.sha256(body).hexdigest()[:40]).write_bytes(body)
+        (directory / hashlib.sha256(content).hexdigest()[:40]).write_bytes(content)
 
 
 def _as_protobuf(body: bytes) -> bytes:
