@@ -4,6 +4,7 @@
 DATA   ?= ./data
 LISTEN ?= 127.0.0.1:20004
 KILLS  ?= 500
+FUZZ   ?= 300
 ARGS   ?=
 BIN    := .venv/bin
 
@@ -13,7 +14,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup setup-dev demo demo-dump faults bench bench-scale bench-dumps compatibility errors lock format clean
+.PHONY: help run test check setup setup-dev demo demo-dump faults fuzz bench bench-scale bench-dumps compatibility errors lock format clean
 
 help: ## Print this
 	@echo "make run    starts the server; make test checks everything. All targets:"
@@ -50,6 +51,9 @@ demo-dump: setup-dev ## Dump the flights into Parquet files and PostgreSQL, kill
 faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 	PENSTOCK_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults --timeout=0 $(ARGS)
 
+fuzz: setup-dev ## Compare the two codecs on broken bodies, and libFuzzer where it is there: make fuzz FUZZ=300 (seconds)
+	@scripts/fuzz $(FUZZ)
+
 bench: setup-dev ## Measure puts and gets against Redis Streams, Kafka, kinesalite, moto and NATS JetStream
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -74,5 +78,6 @@ format: setup-dev ## Format the code
 	$(BIN)/ruff format
 
 clean: ## Remove .venv and caches; ./data stays
+	rm -rf native/target native/fuzz/target native/fuzz/corpus
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests bench demo -name __pycache__ -type d -prune -exec rm -rf {} +

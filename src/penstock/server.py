@@ -22,10 +22,11 @@ from zoneinfo import ZoneInfo
 import structlog
 import uvloop
 
-from penstock import __version__, observe
+from penstock import __version__, codec, observe
 from penstock.catalog.base import CatalogError
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SteppedTime, SystemClock
+from penstock.codec import CodecError
 from penstock.config import ConfigError, Settings
 from penstock.credentials import FILE
 from penstock.dump.coordinator import Coordinator, node_name
@@ -96,8 +97,11 @@ def run(settings: Settings) -> int:
     observe.configure(settings.log_level)
     raise_file_limit()
     try:
+        codec.choose()
+        if codec.native is None:
+            _log.info("the compiled codec is not in use", reason=codec.reason)
         return uvloop.run(_serve(settings))
-    except (LogError, CatalogError, SealingError, ConfigError, OSError, ssl.SSLError) as error:
+    except (LogError, CatalogError, SealingError, ConfigError, CodecError, OSError, ssl.SSLError) as error:
         print(f"penstock: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -159,6 +163,7 @@ async def _serve(settings: Settings) -> int:
             sync=str(settings.sync),
             limits=settings.limits_profile,
             workers=settings.workers,
+            codec=codec.in_use(),
         )
         await stop.wait()
         _log.info("stopping")

@@ -24,18 +24,26 @@ _CONFIG = "[limits]\ncontrol_requests_per_second = 1000000\n"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server_codec() -> dict[str, str]:
+    """The environment of the servers: the codec is the one they choose. Modules about its formats have another fixture."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, server_codec: dict[str, str]) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("documented")
     config = directory / "penstock.toml"
     config.write_text(_CONFIG)
-    with Server(directory / "data", "--config", str(config)) as started:
+    with Server(directory / "data", "--config", str(config), env=server_codec) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def relaxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def relaxed(tmp_path_factory: pytest.TempPathFactory, server_codec: dict[str, str]) -> Iterator[Server]:
     """Another server, with other credentials, in profile `relaxed`."""
-    with Server(tmp_path_factory.mktemp("relaxed") / "data", "--limits", "relaxed") as started:
+    with Server(
+        tmp_path_factory.mktemp("relaxed") / "data", "--limits", "relaxed", env=server_codec
+    ) as started:
         yield started
 
 

@@ -6,8 +6,15 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from tests.support import codecs
 from tests.support.wire import HASH_MAX, MIB, Wire, ok, refused
 from tests.support.wirecodec import PbPage, PbRecord, PbResult, field, get_result, put_request, put_result
+
+
+@pytest.fixture(scope="module", params=codecs.EACH)
+def server_codec(request: pytest.FixtureRequest) -> dict[str, str]:
+    return codecs.environment(request.param)
+
 
 Make = Callable[..., str]
 TYPES = [

@@ -6,7 +6,14 @@ import json
 from collections.abc import Callable
 
 import pytest
+from tests.support import codecs
 from tests.support.wire import HASH_MAX, MIB, Json, Wire, b64, ok, refused, refused_entry
+
+
+@pytest.fixture(scope="module", params=codecs.EACH)
+def server_codec(request: pytest.FixtureRequest) -> dict[str, str]:
+    return codecs.environment(request.param)
+
 
 Make = Callable[..., str]
 

@@ -140,9 +140,9 @@ def cases(count: int, seed: int) -> Iterator[SentRequest]:
         for _ in range(chance.choice((1, 1, 1, 2, 5))):
             kind = chance.random()
             if kind < 0.55 and body and "protobuf" not in content_type:
-                body = _break_json(body, chance)
+                body = break_json(body, chance)
             elif kind < 0.75:
-                body = _break_bytes(body, chance)
+                body = break_bytes(body, chance)
             elif kind < 0.88:
                 query = _break_text(query, chance)
             elif kind < 0.95:
@@ -174,11 +174,11 @@ def cases(count: int, seed: int) -> Iterator[SentRequest]:
         )
 
 
-def _break_json(body: bytes, chance: random.Random) -> bytes:
+def break_json(body: bytes, chance: random.Random) -> bytes:
     try:
         tree = json.loads(body)
     except (ValueError, RecursionError):
-        return _break_bytes(body, chance)
+        return break_bytes(body, chance)
     places = list(_places(tree))
     if not places:
         return json.dumps(chance.choice(_NASTY)).encode("utf-8", "surrogatepass")
@@ -206,7 +206,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(tree[key])
 
 
-def _break_bytes(body: bytes, chance: random.Random) -> bytes:
+def break_bytes(body: bytes, chance: random.Random) -> bytes:
     broken = bytearray(body)
     kind = chance.randrange(5)
     if kind == 0 or not broken:

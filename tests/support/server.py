@@ -22,6 +22,8 @@ from typing import Self
 import httpx
 from tests.support import recording
 
+from penstock import codec
+
 READY = "penstock ready on "
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -59,6 +61,8 @@ class Server:
         given = [] if "--listen" in self.args else ["--listen", listen]
         command = [sys.executable, "-m", "penstock", "serve", "--data", str(self.data), *given, *self.args]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
+        if chosen := os.environ.get(codec.VARIABLE):
+            inherited[codec.VARIABLE] = chosen
         inherited |= recording.environment()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_from = self.log.stat().st_size if self.log.exists() else 0

@@ -19,7 +19,7 @@ from penstock.limits import PROFILES, UNLIMITED
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = 600
-LOCKS = ("build.txt", "run.txt", "dev.txt")
+LOCKS = ("build.txt", "native.txt", "run.txt", "dev.txt")
 
 
 def tracked() -> list[Path]:
@@ -29,7 +29,7 @@ def tracked() -> list[Path]:
     ).stdout.split("\0")
     found = [ROOT / name for name in listed if name and (ROOT / name).is_file()]
     if not found:
-        tops = ("src", "tests", "bench", "demo", "docs", "scripts", "requirements")
+        tops = ("src", "tests", "bench", "demo", "docs", "scripts", "requirements", "native")
         found = [path for top in tops for path in (ROOT / top).rglob("*") if path.is_file()]
     return [path for path in found if "__pycache__" not in path.parts]
 
@@ -56,7 +56,7 @@ def test_there_is_something_to_look_at() -> None:
 
 def test_no_source_file_is_too_long() -> None:
     exempt = {"LICENSE", "docs/compatibility.md", *(f"requirements/{lock}" for lock in LOCKS)}
-    kinds = {".py", ".sh", ".md", ".toml", ".go", ".java", ".lua", ".js", ".html", ""}
+    kinds = {".py", ".rs", ".sh", ".md", ".toml", ".go", ".java", ".lua", ".js", ".html", ""}
     long = {
         name(path): count
         for path in FILES
@@ -112,6 +112,8 @@ def test_what_the_project_declares_is_in_the_lists() -> None:
     assert declared(project["project"]["dependencies"]) <= names_of("run.txt")
     assert declared(project["dependency-groups"]["dev"]) <= names_of("dev.txt")
     assert declared(project["build-system"]["requires"]) <= names_of("build.txt")
+    native = tomllib.loads((ROOT / "native/pyproject.toml").read_text())
+    assert declared(native["build-system"]["requires"]) <= names_of("native.txt")
 
 
 def test_the_run_list_stays_small() -> None:

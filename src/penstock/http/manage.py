@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from penstock import __version__
+from penstock import __version__, codec
 from penstock.errors import ApiError
 from penstock.http.app import error_response
 from penstock.http.call import to_json
@@ -68,8 +68,10 @@ class _Totals(Collector):
         yield GaugeMetricFamily(
             "penstock_disk_free_bytes", "Free bytes where the data is.", value=free.f_bavail * free.f_frsize
         )
-        info = GaugeMetricFamily("penstock_build_info", "Version of the server.", labels=["version"])
-        info.add_metric([__version__], 1)
+        info = GaugeMetricFamily(
+            "penstock_build_info", "Version of the server and the codec it uses.", labels=["version", "codec"]
+        )
+        info.add_metric([__version__, codec.in_use()], 1)
         yield info
 
     def _streams(self) -> Iterator[Metric]:
@@ -166,7 +168,9 @@ class ManageApplication:
             except ApiError as error:
                 return error_response(error)
         if page == "healthz":
-            return Response(200, JSON, to_json({"status": "ok", "version": __version__}))
+            return Response(
+                200, JSON, to_json({"status": "ok", "version": __version__, "codec": codec.in_use()})
+            )
         if page == "readyz":
             health = self.context.log.health()
             status = {"status": "ready" if health.ok else "not ready", "problems": health.problems}

@@ -16,7 +16,7 @@ from penstock.errors import CODES
 from penstock.http.call import Access, Call, Doc, Number, Parameter, Reply, Route, to_json
 from penstock.http.exchange import JSON
 from penstock.limits import SEQUENCE_MAX, UNLIMITED, Limits
-from penstock.service.records import PutRecords
+from penstock.service.puts import PutRecords
 
 PATH = "/openapi.json"
 

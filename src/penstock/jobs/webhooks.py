@@ -35,7 +35,7 @@ from penstock.model.addresses import refusal
 from penstock.model.events import Event, Subscription
 from penstock.service.context import Context
 from penstock.service.events import ShownEvent, shown
-from penstock.service.records import PutRecord, PutRecords
+from penstock.service.puts import PutRecord, PutRecords
 from penstock.service.subscriptions import Subscriptions
 
 FIRST_WAIT_SECONDS = 1.0

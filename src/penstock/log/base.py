@@ -26,11 +26,13 @@ class Batch(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The same with its payload made already (see `log.payload`), by another process."""
+    """The same with its payload made already (see `log.payload`). `size` is the bytes of its data where whoever made it
+    has counted them, otherwise -1."""
 
     ref: PartitionRef
     records: int
     payload: bytes
+    size: int = -1
 
 
 class Frame:

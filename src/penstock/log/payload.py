@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock import codec
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[str | None] | None, list[bytes]])
 
@@ -20,3 +22,11 @@ def encode(keys: list[str | None] | None, data: list[bytes]) -> bytes:
 def decode(payload: bytes) -> tuple[list[str | None] | None, list[bytes]]:
     """Keys (or None when no record has one) and data. Raises `msgspec.DecodeError` for what is no payload."""
     return _decoder.decode(payload)
+
+
+def count_bytes(payload: bytes, start: int, stop: int) -> int:
+    """Bytes of data in records `start` to `stop` of a payload."""
+    native = codec.native
+    if native is not None and (size := native.data_bytes(payload, start, stop)) is not None:
+        return size
+    return sum(map(len, decode(payload)[1][start:stop]))

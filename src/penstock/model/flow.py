@@ -55,6 +55,15 @@ class RateWindow:
             self._add(taken, total, now)
         return taken
 
+    def admit_all(self, count: int, size: int, now: float) -> bool:
+        """Whether `count` items of `size` bytes together all fit now; they are counted only then."""
+        self._forget(now)
+        if count > self.max_count - self._count or size > self.max_bytes - self._bytes:
+            return False
+        if count:
+            self._add(count, size, now)
+        return True
+
     def space(self, now: float) -> int:
         """Bytes that still fit now."""
         self._forget(now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any
 
 from penstock.errors import render
 from penstock.limits import HASH_MAX
@@ -38,17 +39,20 @@ def parse_partition_id(text: str) -> int | None:
 class RoutingTable:
     """Routes the records of one state of a stream; made again when the stream changes."""
 
-    __slots__ = ("_by_key", "_ends", "_next", "_numbers", "by_number", "only", "stream")
+    __slots__ = ("_by_key", "by_number", "compiled", "ends", "numbers", "only", "stream", "turn")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         active = sorted(stream.active, key=lambda p: p.hash_start)
-        self._ends = [p.hash_end for p in active]
-        self._numbers = [p.number for p in active]
+        self.ends = [p.hash_end for p in active]
+        self.numbers = [p.number for p in active]
         self.by_number = {p.number: p for p in stream.partitions}
-        self.only = self._numbers[0] if len(self._numbers) == 1 else None
+        self.only = self.numbers[0] if len(self.numbers) == 1 else None
         self._by_key: dict[str, int] = {}
-        self._next = 0
+        self.turn = 0
+        """Where round robin is: an index of `numbers`."""
+        self.compiled: Any = None
+        """What the compiled codec made of this table."""
 
     def by_key(self, key: str) -> int:
         """The partition whose range holds the hash of `key`."""
@@ -72,12 +76,12 @@ class RoutingTable:
 
     def by_hash(self, value: int) -> int:
         """The partition whose range holds `value`; the last range takes what a rounding leaves over."""
-        return self._numbers[min(bisect_left(self._ends, value), len(self._ends) - 1)]
+        return self.numbers[min(bisect_left(self.ends, value), len(self.ends) - 1)]
 
     def round_robin(self) -> int:
         """The next partition in turn."""
-        self._next = (self._next + 1) % len(self._numbers)
-        return self._numbers[self._next]
+        self.turn = (self.turn + 1) % len(self.numbers)
+        return self.numbers[self.turn]
 
     def route(
         self, partition_id: str | None, explicit_hash_key: str | None, partition_key: str | None
@@ -85,7 +89,7 @@ class RoutingTable:
         """The partition for one record. Raises RecordError."""
         if partition_id:
             return self._named(partition_id)
-        if not self._numbers:
+        if not self.numbers:
             raise RecordError("DIS.4302", self._where("none is writable"))
         if explicit_hash_key:
             return self.by_hash(self._hash_key(explicit_hash_key))

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from penstock.clock import Clock
 from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Batch, Bounds, Durable, Frame, LogError, Packed, PartitionRef, RecordLog
+from penstock.log.payload import count_bytes
 from penstock.log.payload import decode as decode_payload
 from penstock.model.flow import RateWindow
 
@@ -46,7 +47,7 @@ class Throttled(Exception):
 class PartitionStore(Protocol):
     """Where records are, whichever process that is."""
 
-    async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
+    async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """Store what the rate admits of each batch; one result a batch, in order. Never raises LogError."""
 
     async def fetch(
@@ -85,21 +86,23 @@ class Partitions:
             if len(batches) == 1:
                 return [Stored(_records(batches[0]), results[0])]
             return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
-        opened = [_open(batch) for batch in batches]
-        admitted = [self._admit(batch, rate) for batch in opened]
+        admitted = [self._admit(batch, rate) for batch in batches]
         kept = [
-            batch if count == len(batch.data) else _front(batch, count)
-            for batch, count in zip(opened, admitted, strict=True)
+            batch if count == _records(batch) else _front(_open(batch), count)
+            for batch, count in zip(batches, admitted, strict=True)
             if count
         ]
         appended = iter(await self._log.append(kept) if kept else ())
         return [Stored(count, next(appended) if count else None) for count in admitted]
 
-    def _admit(self, batch: Batch, rate: PartitionRate) -> int:
+    def _admit(self, batch: Batch | Packed, rate: PartitionRate) -> int:
         window = self._writes.get(batch.ref)
         if window is None or window.max_count != rate.write_records or window.max_bytes != rate.write_bytes:
             window = self._writes[batch.ref] = RateWindow(rate.write_records, rate.write_bytes)
-        return window.admit(list(map(len, batch.data)), self._clock.monotonic())
+        now = self._clock.monotonic()
+        if isinstance(batch, Packed) and batch.size >= 0 and window.admit_all(batch.records, batch.size, now):
+            return batch.records
+        return window.admit(list(map(len, _open(batch).data)), now)
 
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
@@ -188,7 +191,7 @@ def data_bytes(part: Slice) -> int:
         return part.size
     frame = part.frame
     if not part.whole:
-        return sum(map(len, decode_payload(frame.payload)[1][part.start : part.stop]))
+        return count_bytes(frame.payload, part.start, part.stop)
     if frame.data_bytes < 0:
-        frame.data_bytes = sum(map(len, decode_payload(frame.payload)[1]))
+        frame.data_bytes = count_bytes(frame.payload, 0, frame.count)
     return frame.data_bytes

@@ -7,16 +7,13 @@ format: requests arrive decoded, and replies leave as numbers and frames for `ht
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed, render, stream_missing
 from penstock.iam.base import Principal
 from penstock.limits import SEQUENCE_MAX, Limits, PartitionRate
 from penstock.log.base import (
-    Batch,
     Durable,
     Frame,
     LogError,
@@ -24,9 +21,10 @@ from penstock.log.base import (
     PartitionRef,
     UnknownPartition,
 )
+from penstock.log.payload import count_bytes
 from penstock.model.cursors import Cursor, CursorCodec, CursorType
 from penstock.model.metrics import STREAM
-from penstock.model.routing import RecordError, RoutingTable, parse_partition_id
+from penstock.model.routing import RoutingTable, parse_partition_id
 from penstock.model.streams import (
     PartitionStatus,
     Right,
@@ -39,31 +37,13 @@ from penstock.service.access import Access
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
 from penstock.service.partitions import PartitionStore, Slice, Throttled, data_bytes
+from penstock.service.puts import Failures, PutRequest
 from penstock.service.traffic import Traffic
 
 WRITE, READ, READ_CURSOR = "dis:records:write", "dis:records:read", "dis:records:readCursor"
 """What an IAM user must be allowed (chapter 6 table 6-1)."""
 RETRY_GRACE_MS = 10_000
 _THROTTLED = ("DIS.4303", render("DIS.4303"))
-
-
-class PutRecord(msgspec.Struct, gc=False):
-    """One record of a PutRecords request (5.4.1 table 5-67). `data` is the decoded bytes. `timestamp` is what the Java
-    client sends: checked for its type, otherwise unused, for records carry the time they were written (table 5-74)."""
-
-    data: bytes
-    partition_key: str | None = None
-    partition_id: str | None = None
-    explicit_hash_key: str | None = None
-    timestamp: Annotated[int, msgspec.Meta(ge=-SEQUENCE_MAX - 1, le=SEQUENCE_MAX)] | None = None
-
-
-class PutRecords(msgspec.Struct):
-    """A PutRecords request (5.4.1 table 5-66)."""
-
-    records: list[PutRecord] | None = None
-    stream_name: str | None = None
-    stream_id: str | None = None
 
 
 class Placed(NamedTuple):
@@ -167,7 +147,7 @@ class Records:
     # 5.4.1 ------------------------------------------------------------------------------------------------------
 
     async def put(
-        self, principal: Principal, project_id: str, request: PutRecords, *, body_bytes: int
+        self, principal: Principal, project_id: str, request: PutRequest, *, body_bytes: int
     ) -> PutOutcome:
         """Store the records; each one durable or with an error of its own when this returns. `request` is used up.
 
@@ -179,16 +159,14 @@ class Records:
             principal, project_id, request.stream_name, request.stream_id, Right.PUT, WRITE
         )
         state = self._state_of(stream)
-        records = request.records
-        if not records:
+        total = request.count()
+        if not total:
             raise ApiError("DIS.4202")
         if state.stream.status is not StreamStatus.RUNNING:
             raise ApiError("DIS.4205")
-        self._check_sizes(records, body_bytes)
-        failed: dict[int, tuple[str, str]] = {}
-        batches, places = self._group(state, records, failed)
-        total = len(records)
-        request.records = records = None  # the batches hold what is stored
+        self._check_sizes(request, body_bytes)
+        failed: Failures = {}
+        batches, places = request.pack(state.routing, state.refs, failed)
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals, traffic = self.totals, self._traffic
@@ -202,8 +180,7 @@ class Records:
                 indices = where = where[:admitted]
             if isinstance(result, Durable):
                 placed.append(Placed(batch.ref.number, result.base, admitted, indices))
-                data = batch.data if indices is place else batch.data[:admitted]
-                size = sum(map(len, data))
+                size = batch.size if indices is place else count_bytes(batch.payload, 0, admitted)
                 counters = traffic.of(batch.ref)
                 counters.bytes_in += size
                 counters.records_in += admitted
@@ -232,83 +209,26 @@ class Records:
             }
         return PutOutcome(total, placed, failed)
 
-    def _check_sizes(self, records: list[PutRecord], body_bytes: int) -> None:
+    def _check_sizes(self, request: PutRequest, body_bytes: int) -> None:
         limits = self._limits
-        if len(records) > limits.records_per_request:
+        if request.count() > limits.records_per_request:
             raise invalid(
-                "records", f"{len(records)} records, at most {limits.records_per_request} in a request"
+                "records", f"{request.count()} records, at most {limits.records_per_request} in a request"
             )
         # Data and keys are smaller than the body that carried them: most requests need no count at all.
         if body_bytes <= limits.partition_key_length:
             return
-        for index, record in enumerate(records):
-            if record.partition_key and len(record.partition_key) > limits.partition_key_length:
-                reason = f"{len(record.partition_key)} characters, at most {limits.partition_key_length}"
-                raise invalid(f"records[{index}].partition_key", reason)
+        if (found := request.first_long_key(limits.partition_key_length)) is not None:
+            reason = f"{found[1]} characters, at most {limits.partition_key_length}"
+            raise invalid(f"records[{found[0]}].partition_key", reason)
         if body_bytes <= limits.record_bytes:
             return
-        sizes = [len(record.data) for record in records]
-        if max(sizes) > limits.record_bytes:
-            index = next(i for i, size in enumerate(sizes) if size > limits.record_bytes)
+        if (found := request.first_large(limits.record_bytes)) is not None:
             raise malformed(
-                f"records[{index}].data", f"{sizes[index]} bytes, at most {limits.record_bytes} in a record"
+                f"records[{found[0]}].data", f"{found[1]} bytes, at most {limits.record_bytes} in a record"
             )
-        if sum(sizes) > limits.request_bytes:
-            raise malformed(
-                "records", f"{sum(sizes)} bytes of data, at most {limits.request_bytes} in a request"
-            )
-
-    def _group(
-        self, state: _StreamState, records: list[PutRecord], failed: dict[int, tuple[str, str]]
-    ) -> tuple[list[Batch], list[Sequence[int] | None]]:
-        """Batches by partition and where in the request their records are; records without a place go to `failed`."""
-        keys = [record.partition_key for record in records]
-        data = [record.data for record in records]
-        numbers = self._numbers(state.routing, records, keys, failed)
-        columns = keys if any(keys) else None
-        if columns is not None and not all(columns):
-            columns = [key or None for key in columns]
-        first = numbers[0]
-        if numbers.count(first) == len(numbers):
-            return ([Batch(state.refs[first], data, columns)], [None]) if first >= 0 else ([], [])
-        groups: dict[int, list[int]] = {}
-        for index, number in enumerate(numbers):
-            group = groups.get(number)
-            if group is None:
-                groups[number] = [index]
-            else:
-                group.append(index)
-        groups.pop(-1, None)
-        batches = [
-            Batch(
-                state.refs[number],
-                [data[i] for i in indices],
-                None if columns is None else [columns[i] for i in indices],
-            )
-            for number, indices in groups.items()
-        ]
-        return batches, list(groups.values())
-
-    def _numbers(
-        self,
-        routing: RoutingTable,
-        records: list[PutRecord],
-        keys: list[str | None],
-        failed: dict[int, tuple[str, str]],
-    ) -> list[int]:
-        """The partition of each record; -1 for those put into `failed`."""
-        # Most requests name keys only: then routing is one look-up a record, in C.
-        if all(keys) and not any(record.partition_id or record.explicit_hash_key for record in records):
-            return routing.by_keys(keys)
-        numbers: list[int] = []
-        for index, record in enumerate(records):
-            try:
-                number = routing.route(record.partition_id, record.explicit_hash_key, record.partition_key)
-            except RecordError as error:
-                failed[index] = (error.code, error.message)
-                number = -1
-            numbers.append(number)
-        return numbers
+        if body_bytes > limits.request_bytes and (size := request.data_bytes()) > limits.request_bytes:
+            raise malformed("records", f"{size} bytes of data, at most {limits.request_bytes} in a request")
 
     # 5.4.3 ------------------------------------------------------------------------------------------------------
 

@@ -216,7 +216,7 @@ class Workers:
 
     async def _on_put(self, body: msgspec.Raw) -> list[PutResult]:
         call = _put.decode(body)
-        packed = [Packed(reference(batch), batch.count, batch.payload) for batch in call.batches]
+        packed = [Packed(reference(batch), batch.count, batch.payload, batch.size) for batch in call.batches]
         return [_stored(result) for result in await self._partitions.put(packed, call.rate)]
 
     async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:

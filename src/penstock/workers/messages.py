@@ -31,6 +31,7 @@ class PutBatch(msgspec.Struct, array_like=True, gc=False):
     number: int
     count: int
     payload: bytes
+    size: int = -1
 
 
 class PutCall(msgspec.Struct, array_like=True, gc=False):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from penstock.limits import PartitionRate
-from penstock.log.base import Batch, Bounds, Closed, Frame, PartitionRef
+from penstock.log.base import Batch, Bounds, Closed, Frame, Packed, PartitionRef
 from penstock.log.payload import encode as encode_payload
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.partitions import Slice, Stored, Throttled
@@ -40,11 +40,11 @@ class RemotePartitions:
         """The wire form of a frame, and the bytes of its data."""
         self._rendered_bytes = 0
 
-    async def put(self, batches: Sequence[Batch], rate: PartitionRate) -> list[Stored]:
+    async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         call = PutCall(
             [
-                PutBatch(b.ref.stream_id, b.ref.number, len(b.data), encode_payload(b.keys, b.data))
-                for b in batches
+                PutBatch(*packed.ref, packed.records, packed.payload, packed.size)
+                for packed in map(_packed, batches)
             ],
             rate,
         )
@@ -52,7 +52,7 @@ class RemotePartitions:
             results = _put_results.decode(await self._core.call("put", call))
         except (Disconnected, RemoteError) as error:
             # Whether it was stored is not known, so it is not acknowledged.
-            return [Stored(len(batch.data), Closed(str(error))) for batch in batches]
+            return [Stored(batch.count, Closed(str(error))) for batch in call.batches]
         return [Stored(*unpack_put(result)) for result in results]
 
     async def fetch(
@@ -104,3 +104,9 @@ class RemotePartitions:
 
     def forget(self, refs: Iterable[PartitionRef]) -> None:
         """The windows are the core's, and it forgets by itself."""
+
+
+def _packed(batch: Batch | Packed) -> Packed:
+    if isinstance(batch, Packed):
+        return batch
+    return Packed(batch.ref, len(batch.data), encode_payload(batch.keys, batch.data))

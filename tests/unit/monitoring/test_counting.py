@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import codecs
 from tests.support.memory_log import MemoryLog
 from tests.support.streams import PRINCIPAL, PROJECT, call, make_context
 
@@ -18,7 +21,7 @@ from penstock.model.metrics import FIELDS, STREAM
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.partitions import Partitions
-from penstock.service.records import PutRecord, PutRecords, Records
+from penstock.service.records import PutOutcome, Records
 from penstock.service.traffic import Traffic
 
 MINUTE = 28_333_334
@@ -44,9 +47,15 @@ class Counting:
 
     async def put(self, *data: bytes, partition: str = "0") -> int:
         """How many were refused."""
-        request = PutRecords([PutRecord(one, partition_id=partition) for one in data], "s")
-        outcome = await self.records.put(PRINCIPAL, PROJECT, request, body_bytes=sum(map(len, data)) + 100)
-        return len(outcome.failed)
+        return len((await self.put_into([(one, partition) for one in data])).failed)
+
+    async def put_into(self, records: list[tuple[bytes, str]]) -> PutOutcome:
+        """Data and partition of each record; decoded by the codec at hand."""
+        rows = [
+            {"data": base64.b64encode(one).decode(), "partition_id": partition} for one, partition in records
+        ]
+        body = json.dumps({"stream_name": "s", "records": rows}).encode()
+        return await self.records.put(PRINCIPAL, PROJECT, json_records.decode_put(body), body_bytes=len(body))
 
     async def read(self, sequence: int = 0, *, binary: bool = False, max_records: int = 10_000) -> None:
         cursor = await self.records.cursor(
@@ -74,6 +83,12 @@ class Counting:
                 if value and not name.endswith("_us"):
                     known[name] = known.get(name, 0) + value
         return [self.counted[key] for key in sorted(self.counted) if key[0] == number]
+
+
+@pytest.fixture(params=codecs.EACH, autouse=True)
+def each_codec(request: pytest.FixtureRequest) -> Iterator[None]:
+    with codecs.using(request.param):
+        yield
 
 
 @pytest.fixture(params=["documented", "relaxed"])
@@ -145,6 +160,42 @@ async def test_traffic_control(tmp_path: Path) -> None:
         await made.read(1002)
     whole = made.count()[0]
     assert (whole["gets"], whole["gets_throttled"], whole["bytes_out"]) == (1, 1, 2_000_000)
+    await context.catalog.close()
+
+
+async def test_traffic_control_of_one_request_to_several_partitions(tmp_path: Path) -> None:
+    """Of each partition the front is taken; places in the request stay right, in the reply too."""
+    clock = SteppedClock(MINUTE * 60_000)
+    context = await make_context(tmp_path, clock=clock, log=MemoryLog(clock))
+    await call(context, "POST", "/streams", {"stream_name": "s", "partition_count": 3})
+    made = Counting(context, "documented")
+    records = [(b"x" * (index % 7), ("0", "2", "9")[index % 3]) for index in range(3300)]
+    outcome = await made.put_into(records)
+    assert outcome.total == 3300
+    missing = set(range(2, 3300, 3))
+    refused = {index for index in range(3000, 3300) if index % 3 != 2}
+    assert {index for index, (code, _) in outcome.failed.items() if code == "DIS.4302"} == missing
+    assert {index for index, (code, _) in outcome.failed.items() if code == "DIS.4303"} == refused
+    assert [(place.partition, place.base, place.records) for place in outcome.placed] == [
+        (0, 0, 1000),
+        (2, 0, 1000),
+    ]
+    stored = [index for index in range(3000) if index % 3 != 2]
+    assert made.count()[0]["bytes_in"] == sum(index % 7 for index in stored)
+    for number in (0, 2):
+        own = [index for index in stored if records[index][1] == str(number)]
+        assert made.count(number)[0]["bytes_in"] == sum(index % 7 for index in own)
+    reply = json.loads(json_records.encode_outcome(outcome))
+    assert reply["failed_record_count"] == len(missing) + len(refused)
+    for index, row in enumerate(reply["records"]):
+        if index in outcome.failed:
+            assert row["error_code"] == outcome.failed[index][0]
+        else:
+            place = {
+                "partition_id": f"shardId-{int(records[index][1]):010d}",
+                "sequence_number": str(index // 3),
+            }
+            assert row == place
     await context.catalog.close()
 
 

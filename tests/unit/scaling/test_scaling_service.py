@@ -24,8 +24,9 @@ from penstock.service import lifecycle
 from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.partitions import Partitions
+from penstock.service.puts import PutRecord, PutRecords
 from penstock.service.reconcile import Reconciled, reconcile
-from penstock.service.records import PutRecord, PutRecords, Records
+from penstock.service.records import Records
 from penstock.service.scaling import scale
 from penstock.service.scaling_log import ScalingLog
 

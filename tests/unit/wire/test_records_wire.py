@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.codecs import records_of
 
 from penstock.errors import ApiError
 from penstock.http.wire import json_records, protobuf
@@ -36,8 +37,7 @@ def test_json_put_is_read(records: list[tuple[bytes, str | None]]) -> None:
         ],
     }
     decoded = json_records.decode_put(json.dumps(body).encode())
-    assert decoded.records is not None
-    assert [(r.data, r.partition_key) for r in decoded.records] == records
+    assert [(r.data, r.partition_key) for r in records_of(decoded)] == records
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,7 @@ def test_captured_protobuf_put_of_the_python_client() -> None:
     """Captured from huaweicloud-python-sdk-dis 2.0.4: streamName "s1", data "hello", key "0", streamId ""."""
     decoded = protobuf.decode_put(bytes.fromhex("0a027331120a1a0568656c6c6f2a0130f20100"))
     assert decoded.stream_name == "s1" and decoded.stream_id == ""
-    assert decoded.records is not None
-    assert [(r.data, r.partition_key) for r in decoded.records] == [(b"hello", "0")]
+    assert [(r.data, r.partition_key) for r in records_of(decoded)] == [(b"hello", "0")]
 
 
 def _parse(message: bytes) -> list[tuple[int, Any]]:

@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from penstock import codec
 from penstock.http.call import decode_json
 from penstock.log.base import Frame
 from penstock.log.payload import decode as decode_payload
 from penstock.model.streams import partition_name
-from penstock.service.records import Fetched, Placed, PutOutcome, PutRecords, Records
+from penstock.service.puts import ColumnarPut, PutRecords, PutRequest
+from penstock.service.records import Fetched, Placed, PutOutcome, Records
 
 _put_decoder = msgspec.json.Decoder(PutRecords)
 _encoder = msgspec.json.Encoder()
@@ -37,8 +39,11 @@ class _Keyless(msgspec.Struct, gc=False):
     timestamp_type: str
 
 
-def decode_put(body: bytes) -> PutRecords:
+def decode_put(body: bytes) -> PutRequest:
     """A PutRecords body. DIS.4202 when empty, DIS.4300 naming the field that is missing, mistyped or no Base64."""
+    native = codec.native
+    if native is not None and (puts := native.decode_put_json(body)) is not None:
+        return ColumnarPut(puts, native)
     try:
         return _put_decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -48,6 +53,11 @@ def decode_put(body: bytes) -> PutRecords:
 def encode_outcome(outcome: PutOutcome) -> bytes:
     """The reply to PutRecords: a pair `partition_id`, `sequence_number` or `error_code`, `error_message` a record,
     never both (the old Python client takes the absence of `sequence_number` for failure)."""
+    native = codec.native
+    if native is not None:
+        reply = native.encode_outcome_json(outcome.total, outcome.placed, outcome.failed)
+        if reply is not None:
+            return reply
     if len(outcome.placed) == 1 and not outcome.failed:
         entries = _entries(outcome.placed[0])
         return b'{"failed_record_count":0,"records":[%b]}' % entries.encode()
@@ -94,6 +104,13 @@ def encode_fetched(fetched: Fetched, records: Records) -> list[bytes]:
 
 
 def _render(frame: Frame, start: int, stop: int) -> bytes:
+    native = codec.native
+    if native is not None:
+        made = native.render_json(frame.payload, start, stop, frame.base, frame.append_ms)
+        if made is not None:
+            if stop - start == frame.count:
+                frame.data_bytes = made[1]
+            return made[0]
     keys, data = decode_payload(frame.payload)
     if stop - start == frame.count:
         frame.data_bytes = sum(map(len, data))

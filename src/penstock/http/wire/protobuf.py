@@ -10,10 +10,13 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from penstock import codec
 from penstock.errors import ApiError, malformed
 from penstock.log.payload import decode as decode_payload
 from penstock.model.streams import partition_name
-from penstock.service.records import Fetched, PutOutcome, PutRecord, PutRecords
+from penstock.service.partitions import Slice
+from penstock.service.puts import ColumnarPut, PutRecord, PutRecords, PutRequest
+from penstock.service.records import Fetched, PutOutcome
 
 CONTENT_TYPE = "application/x-protobuf"
 
@@ -52,34 +55,46 @@ def _request_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("penstock.PutRecordsRequest"))
 
 
-_Request = _request_class()
+Request = _request_class()
 
 
-def decode_put(body: bytes) -> PutRecords:
+def decode_put(body: bytes) -> PutRequest:
     """A PutRecordsRequest. DIS.4202 when empty, DIS.4300 when it cannot be read."""
+    native = codec.native
+    if native is not None and (puts := native.decode_put_protobuf(body)) is not None:
+        return ColumnarPut(puts, native)
     if not body:
         raise ApiError("DIS.4202")
-    message = _Request()
+    message = Request()
     try:
         message.ParseFromString(body)
         records = []
         for index, entry in enumerate(message.records):
             if not entry.HasField("data"):
                 raise malformed(f"records[{index}].data", "required")
-            records.append(
-                PutRecord(
-                    entry.data, entry.partitionKey, entry.partitionId, entry.explicitHashKey, entry.timestamp
-                )
-            )
+            texts = entry.partitionKey, entry.partitionId, entry.explicitHashKey
+            _check_texts(texts)
+            records.append(PutRecord(entry.data, *texts, entry.timestamp))
+        _check_texts((message.streamName, message.streamId))
         return PutRecords(records, message.streamName, message.streamId)
     except DecodeError:
         raise malformed("body", "not a PutRecordsRequest") from None
-    except UnicodeDecodeError:
-        raise malformed("body", "a string is not UTF-8") from None
+
+
+def _check_texts(texts: tuple[str, ...]) -> None:
+    """The library gives what is not UTF-8 as bytes."""
+    for text in texts:
+        if type(text) is not str:
+            raise malformed("body", "a string is not UTF-8")
 
 
 def encode_outcome(outcome: PutOutcome) -> bytes:
     """A PutRecordsResult; `failedRecordCount` is required there, so it is written even when 0."""
+    native = codec.native
+    if native is not None:
+        reply = native.encode_outcome_protobuf(outcome.total, outcome.placed, outcome.failed)
+        if reply is not None:
+            return reply
     entries: list[bytes] = [b""] * outcome.total
     for place in outcome.placed:
         name = _text(_RESULT_PARTITION, partition_name(place.partition))
@@ -94,24 +109,34 @@ def encode_outcome(outcome: PutOutcome) -> bytes:
 
 def encode_fetched(fetched: Fetched) -> bytes:
     """A GetRecordsResult."""
-    parts = [_text(_NEXT_CURSOR, fetched.next_cursor)]
-    for part in fetched.slices:
-        frame = part.frame
-        keys, data = decode_payload(frame.payload)
-        if frame.data_bytes < 0:
-            frame.data_bytes = sum(map(len, data))
-        when = _varint(_TIMESTAMP << 3) + _varint(frame.append_ms) + _text(_TIMESTAMP_TYPE, "CreateTime")
-        for index in range(part.start, part.stop):
-            key = keys[index] if keys else None
-            parts.append(
-                _bytes(
-                    _RECORDS,
-                    (_text(_KEY, key) if key else b"")
-                    + _text(_SEQUENCE, str(frame.base + index))
-                    + _bytes(_DATA, data[index])
-                    + when,
-                )
+    return b"".join([_text(_NEXT_CURSOR, fetched.next_cursor), *map(_render, fetched.slices)])
+
+
+def _render(part: Slice) -> bytes:
+    frame = part.frame
+    native = codec.native
+    if native is not None:
+        made = native.render_protobuf(frame.payload, part.start, part.stop, frame.base, frame.append_ms)
+        if made is not None:
+            if part.whole:
+                frame.data_bytes = made[1]
+            return made[0]
+    keys, data = decode_payload(frame.payload)
+    if frame.data_bytes < 0:
+        frame.data_bytes = sum(map(len, data))
+    when = _varint(_TIMESTAMP << 3) + _varint(frame.append_ms) + _text(_TIMESTAMP_TYPE, "CreateTime")
+    parts = []
+    for index in range(part.start, part.stop):
+        key = keys[index] if keys else None
+        parts.append(
+            _bytes(
+                _RECORDS,
+                (_text(_KEY, key) if key else b"")
+                + _text(_SEQUENCE, str(frame.base + index))
+                + _bytes(_DATA, data[index])
+                + when,
             )
+        )
     return b"".join(parts)
 
 

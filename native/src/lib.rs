@@ -1,0 +1,266 @@
+//! `penstock_native`: the compiled codec as a Python module. All it does is hand bytes to `penstock_codec` and results
+//! back; `penstock_native.pyi` describes it for Python.
+
+#![forbid(unsafe_code)]
+
+use penstock_codec::puts::{Given, Span};
+use penstock_codec::replies::{self, Failed, Rendering};
+use penstock_codec::{json, payload, protobuf, Puts, Router};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+/// Raised when what Python may call changes: `penstock.codec` takes no module with another number.
+const INTERFACE: u32 = 1;
+/// From this many bytes on, other threads run meanwhile. Less is done sooner than a thread is woken.
+const LARGE: usize = 1 << 16;
+
+fn detached<T: Send>(py: Python<'_>, size: usize, work: impl FnOnce() -> T + Send) -> T {
+    if size >= LARGE {
+        py.detach(work)
+    } else {
+        work()
+    }
+}
+
+/// A decoded PutRecords request.
+#[pyclass(name = "Puts", module = "penstock_native")]
+struct PyPuts {
+    puts: Puts,
+    count: usize,
+}
+
+/// The writable partitions of a stream, for `Puts.pack`.
+#[pyclass(name = "Router", module = "penstock_native")]
+struct PyRouter(Router);
+
+/// Data, partition key, partition id, explicit hash key.
+type Record<'py> = (Bound<'py, PyBytes>, Option<String>, Option<String>, Option<String>);
+/// Index, partition id and explicit hash key of a record that cannot go anywhere.
+type Odd = (u32, Option<String>, Option<String>);
+/// Partition, records, payload, bytes of data, indices.
+type Packed<'py> = (u32, usize, Bound<'py, PyBytes>, u64, Option<Bound<'py, PyBytes>>);
+
+#[pymethods]
+impl PyRouter {
+    #[new]
+    fn new(ends: Vec<u64>, numbers: Vec<u32>) -> PyResult<Self> {
+        Router::new(ends, numbers).map(Self).ok_or_else(|| PyValueError::new_err("ranges in order, one a partition"))
+    }
+}
+
+#[pymethods]
+impl PyPuts {
+    #[getter]
+    fn stream_name(&self) -> Option<&str> {
+        self.puts.stream_name.as_deref()
+    }
+
+    #[getter]
+    fn stream_id(&self) -> Option<&str> {
+        self.puts.stream_id.as_deref()
+    }
+
+    #[getter]
+    fn data_bytes(&self) -> u64 {
+        self.puts.data_bytes
+    }
+
+    fn __len__(&self) -> usize {
+        self.count
+    }
+
+    fn first_long_key(&self, limit: u64) -> Option<(usize, usize)> {
+        self.puts.first_long_key(limit)
+    }
+
+    fn first_large(&self, limit: u64) -> Option<(usize, u32)> {
+        self.puts.first_large(limit)
+    }
+
+    fn record<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Record<'py>> {
+        let Some(entry) = self.puts.entries.get(index).copied() else {
+            return Err(PyValueError::new_err("no such record"));
+        };
+        let text = |given: Given, bytes: &[u8]| match given {
+            Given::Absent => Ok(None),
+            _ => String::from_utf8(bytes.to_vec()).map(Some).map_err(|_| PyValueError::new_err("no UTF-8")),
+        };
+        let span = |span: Span| text(span.given, self.puts.text(span));
+        Ok((
+            PyBytes::new(py, self.puts.data(index)),
+            text(entry.key, self.puts.key(index))?,
+            span(entry.id)?,
+            span(entry.hash)?,
+        ))
+    }
+
+    /// Routes the records and packs them by partition; they are gone then. See penstock_native.pyi.
+    fn pack<'py>(
+        &mut self,
+        py: Python<'py>,
+        router: &mut PyRouter,
+        mut turn: u32,
+    ) -> PyResult<(u32, Vec<Packed<'py>>, Vec<Odd>)> {
+        let puts = std::mem::take(&mut self.puts);
+        let routed = detached(py, puts.bins.len(), || router.0.route(&puts, &mut turn));
+        let mut packed = Vec::with_capacity(routed.groups.len());
+        for group in routed.groups {
+            let size = group.payload_len(&puts);
+            let payload = PyBytes::new_with(py, size, |out| {
+                detached(py, size, || group.write_payload(&puts, out));
+                Ok(())
+            })?;
+            let indices = group.indices.map(|indices| {
+                let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_ne_bytes()).collect();
+                PyBytes::new(py, &bytes)
+            });
+            packed.push((group.number, group.count, payload, group.data_bytes, indices));
+        }
+        let text = |span: Span| std::str::from_utf8(puts.text(span)).ok().map(str::to_owned);
+        let odd = routed.odd.iter().map(|&index| {
+            let entry = &puts.entries[index as usize];
+            (index, text(entry.id), text(entry.hash))
+        });
+        Ok((turn, packed, odd.collect()))
+    }
+}
+
+fn wrapped(puts: Option<Puts>) -> Option<PyPuts> {
+    puts.map(|puts| PyPuts { count: puts.entries.len(), puts })
+}
+
+/// A PutRecords body as JSON; None: Python has to decode it.
+#[pyfunction]
+fn decode_put_json(py: Python<'_>, body: &[u8]) -> Option<PyPuts> {
+    wrapped(detached(py, body.len(), || json::decode_put(body)))
+}
+
+/// A PutRecords body as protobuf; None: Python has to decode it.
+#[pyfunction]
+fn decode_put_protobuf(py: Python<'_>, body: &[u8]) -> Option<PyPuts> {
+    wrapped(detached(py, body.len(), || protobuf::decode_put(body)))
+}
+
+/// What Python passes as a place: partition, first sequence number, number of records, indices or None.
+struct Place(replies::Placed);
+
+impl<'py> FromPyObject<'_, 'py> for Place {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let (partition, base, count, indices): (u64, u64, usize, Option<Bound<'py, PyAny>>) = object.extract()?;
+        let indices = indices.map(|indices| self::indices(&indices)).transpose()?;
+        Ok(Self(replies::Placed { partition, base, count, indices }))
+    }
+}
+
+fn indices(given: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
+    match PyBuffer::<u32>::get(given) {
+        Ok(buffer) => buffer.to_vec(given.py()),
+        Err(_) => given.try_iter()?.map(|index| index?.extract()).collect(),
+    }
+}
+
+fn outcome<'py>(
+    total: usize,
+    placed: &Bound<'py, PyList>,
+    failed: &Bound<'py, PyDict>,
+    write: impl Fn(usize, &[replies::Placed], &[Failed]) -> Option<Vec<u8>>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let py = failed.py();
+    let placed: Vec<_> = placed.iter().map(|place| Ok(place.extract::<Place>()?.0)).collect::<PyResult<_>>()?;
+    let failed: Vec<_> = failed
+        .iter()
+        .map(|(index, why)| {
+            let (code, message) = why.extract()?;
+            Ok(Failed { index: index.extract()?, code, message })
+        })
+        .collect::<PyResult<_>>()?;
+    Ok(write(total, &placed, &failed).map(|reply| PyBytes::new(py, &reply)))
+}
+
+/// The reply to PutRecords as JSON; None: Python has to make it.
+#[pyfunction]
+fn encode_outcome_json<'py>(
+    total: usize,
+    placed: &Bound<'py, PyList>,
+    failed: &Bound<'py, PyDict>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    outcome(total, placed, failed, replies::outcome_json)
+}
+
+/// The reply to PutRecords as protobuf; None: Python has to make it.
+#[pyfunction]
+fn encode_outcome_protobuf<'py>(
+    total: usize,
+    placed: &Bound<'py, PyList>,
+    failed: &Bound<'py, PyDict>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    outcome(total, placed, failed, replies::outcome_protobuf)
+}
+
+fn render<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    range: (usize, usize),
+    base: u64,
+    append_ms: u64,
+    protobuf: bool,
+) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
+    let large = payload.len();
+    let Some(rendering) = detached(py, large, || Rendering::new(payload, range, base, append_ms, protobuf)) else {
+        return Ok(None);
+    };
+    let rendered = PyBytes::new_with(py, rendering.size, |out| {
+        detached(py, large, || rendering.write(out));
+        Ok(())
+    })?;
+    Ok(Some((rendered, rendering.data_bytes)))
+}
+
+/// Records `start` to `stop` of a payload as entries of a GetRecords reply in JSON, and the bytes of their data.
+#[pyfunction]
+fn render_json<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    start: usize,
+    stop: usize,
+    base: u64,
+    append_ms: u64,
+) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
+    render(py, payload, (start, stop), base, append_ms, false)
+}
+
+/// The same in protobuf.
+#[pyfunction]
+fn render_protobuf<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    start: usize,
+    stop: usize,
+    base: u64,
+    append_ms: u64,
+) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
+    render(py, payload, (start, stop), base, append_ms, true)
+}
+
+/// Bytes of data in records `start` to `stop` of a payload; None: Python has to look.
+#[pyfunction]
+fn data_bytes(py: Python<'_>, payload: &[u8], start: usize, stop: usize) -> Option<u64> {
+    detached(py, payload.len(), || payload::data_bytes(payload, start, stop))
+}
+
+#[pymodule]
+mod penstock_native {
+    #[pymodule_export]
+    use super::{
+        data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, render_json,
+        render_protobuf, PyPuts, PyRouter,
+    };
+    #[pymodule_export]
+    const INTERFACE: u32 = super::INTERFACE;
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
