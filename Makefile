@@ -14,7 +14,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup setup-dev demo demo-dump faults fuzz bench bench-dumps compatibility errors lock format clean
+.PHONY: help run test check setup setup-dev demo demo-dump faults fuzz bench bench-scale bench-dumps compatibility errors lock format clean
 
 help: ## Print this
 	@echo "make run    starts the server; make test checks everything. All targets:"
@@ -54,8 +54,11 @@ faults: setup-dev ## The long run of the kill tests: make faults KILLS=500
 fuzz: setup-dev ## Compare the two codecs on broken bodies, and libFuzzer where it is there: make fuzz FUZZ=300 (seconds)
 	@scripts/fuzz $(FUZZ)
 
-bench: setup-dev ## Measure puts and gets against kinesalite, moto, Redis Streams and NATS JetStream
+bench: setup-dev ## Measure puts and gets against Redis Streams, Kafka, kinesalite, moto and NATS JetStream
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-scale: setup-dev ## Measure what growth costs: partitions, connections, consumers, retained data, streams; makes docs/plots
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 bench-dumps: setup-dev ## Measure dump tasks into real servers, and what they cost the puts beside them
 	@$(BIN)/python -m bench.dumps $(ARGS)

@@ -81,7 +81,7 @@ class Server(Penstock):
         self._environment = environment
         self._numbers = itertools.count(1)
 
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)
         try:

@@ -33,8 +33,12 @@ def cores() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Children started inside inherit the core. Affinity is the calling thread's, so no other thread moves."""
+def pinned(core: int | None) -> Iterator[None]:
+    """Children started inside inherit the core; None: nothing is pinned. Affinity is the calling thread's, so no other
+    thread moves."""
+    if core is None:
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -62,19 +66,23 @@ def tree(pid: int) -> list[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of every thread of every process in the tree, to a clock tick (10 ms)."""
-    total = 0
-    for each in tree(pid):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / TICK
+    return sum(map(own_cpu_seconds, tree(pid)))
 
 
-def core_seconds(core: int) -> float:
-    """Time that a core was not idle since the machine started, whoever used it, seconds."""
+def own_cpu_seconds(pid: int) -> float:
+    """The same of one process without its children; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+    return 0.0
+
+
+def core_seconds(core: int | None) -> float:
+    """Time that a core (None: all of them) was not idle since the machine started, whoever used it, seconds."""
+    wanted = "cpu" if core is None else f"cpu{core}"
     for line in Path("/proc/stat").read_text().splitlines():
         name, _, rest = line.partition(" ")
-        if name == f"cpu{core}":
+        if name == wanted:
             user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, rest.split())
             return (user + nice + system + irq + softirq + steal) / TICK
     return 0.0
@@ -96,6 +104,68 @@ def peak_rss_mb(pid: int) -> float:
                 if line.startswith("VmHWM:"):
                     total += int(line.split()[1]) * 1024
     return total / 1e6
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of the tree now, 10^6 bytes: shared pages count once per process."""
+    total = 0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{each}/status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    total += int(line.split()[1]) * 1024
+    return total / 1e6
+
+
+# -- the disk ------------------------------------------------------------------------------------------
+
+
+def forget(directory: Path) -> None:
+    """Ask the kernel to keep nothing of the files there in its page cache; what is not written yet is written first."""
+    os.sync()
+    for path in directory.rglob("*"):
+        # A file may go meanwhile: the server works on.
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                file = os.open(path, os.O_RDONLY)
+                try:
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(file)
+
+
+def disk_read_mb(pid: int) -> float | None:
+    """What the tree has had fetched from the disk so far, 10^6 bytes; None where the kernel does not say."""
+    total = 0
+    for each in tree(pid):
+        try:
+            for line in Path(f"/proc/{each}/io").read_text().splitlines():
+                if line.startswith("read_bytes:"):
+                    total += int(line.split()[1])
+        except OSError:
+            return None
+    return total / 1e6
+
+
+def group_commits(directory: Path, request: int, most: int, seconds: float = 1.0) -> dict[int, float]:
+    """The disk's own group commits: requests in a group (1, 2, 4 ... `most`) -> requests/s when groups of so many requests of
+    `request` bytes are appended to a file and fdatasync'ed, one group after the other, with nothing else to do."""
+    rates = {}
+    group = 1
+    while group <= most:
+        data = os.urandom(request * group)
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            done, begun = 0, time.perf_counter()
+            while (took := time.perf_counter() - begun) < seconds:
+                file.write(data)
+                os.fdatasync(file.fileno())
+                done += group
+                if done * request % (1 << 29) < group * request:  # a file of at most half a gigabyte
+                    file.seek(0)
+                    file.truncate()
+            rates[group] = done / took
+        group *= 2
+    return rates
 
 
 # -- tools ---------------------------------------------------------------------------------------------

@@ -240,16 +240,6 @@ class World:
 # -- measurements --------------------------------------------------------------------------------------
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process and its children now, 10^6 bytes."""
-    total = 0
-    for each in machine.tree(pid):
-        for line in Path(f"/proc/{each}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                total += int(line.split()[1]) * 1024
-    return total / 1e6
-
-
 async def latencies(world: World, samples: int, when: str) -> list[dict[str, Any]]:
     """One request at a time, each question in turn."""
     connection = await Connection.open(world.api.port)
@@ -345,17 +335,17 @@ def measure(system: Penstock, scale: Scale, rate: float, say: Callable[[str], No
     """Everything, in order; the server runs."""
     found = Found()
     pid = system.server.pid
-    found.facts["rss_mb_empty"] = resident_mb(pid)
+    found.facts["rss_mb_empty"] = machine.resident_mb(pid)
     world = World(Api(system), scale)
     say(f"making {scale.streams} streams and {scale.apps} apps")
     found.facts["making_seconds"] = timed(world.make())
-    found.facts["rss_mb_made"] = resident_mb(pid)
+    found.facts["rss_mb_made"] = machine.resident_mb(pid)
     say(f"{scale.commits} commits of {len(world.checkpoints())} checkpoints")
     cpu = machine.cpu_seconds(pid)
     seconds = timed(send_all(world.api.port, world.commits(scale.commits), 201, CONNECTIONS))
     found.facts["commits_per_second"] = scale.commits / seconds
     found.facts["server_cpu_us_a_commit"] = (machine.cpu_seconds(pid) - cpu) / scale.commits * 1e6
-    found.facts["rss_mb_committed"] = resident_mb(pid)
+    found.facts["rss_mb_committed"] = machine.resident_mb(pid)
     cpu = machine.cpu_seconds(pid)
     uvloop.run(paced(world.api.port, world.commits(), rate, time.perf_counter() + scale.seconds))
     found.facts["server_cpu_share_at_rate"] = (machine.cpu_seconds(pid) - cpu) / scale.seconds
@@ -364,7 +354,7 @@ def measure(system: Penstock, scale: Scale, rate: float, say: Callable[[str], No
     found.latencies += uvloop.run(latencies_beside_commits(world, rate, scale.samples))
     say(f"puts, alone and beside {rate:g} commits a second")
     put_rates(system, world, rate, scale, found)
-    found.facts["rss_mb_after_puts"] = resident_mb(pid)
+    found.facts["rss_mb_after_puts"] = machine.resident_mb(pid)
     return found
 
 
@@ -374,7 +364,7 @@ def restarted(system: Penstock, directory: Path, cores: tuple[int, int], found: 
     begun = time.perf_counter()
     system.start(directory, *cores)
     found.facts["restart_seconds"] = time.perf_counter() - begun
-    found.facts["rss_mb_restarted"] = resident_mb(system.server.pid)
+    found.facts["rss_mb_restarted"] = machine.resident_mb(system.server.pid)
     found.facts["catalog_mb"] = (directory / "data" / "catalog.db").stat().st_size / 1e6
 
 

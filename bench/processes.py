@@ -46,7 +46,12 @@ class Server:
     """A server process in its own session: Ctrl-C reaches only the benchmark, which then stops it."""
 
     def __init__(
-        self, name: str, argv: Sequence[str], directory: Path, core: int, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        directory: Path,
+        core: int | None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
@@ -63,7 +68,7 @@ class Server:
             )
         self.pid = self._process.pid
 
-    def wait_until(self, answers: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_until(self, answers: Callable[[], bool], seconds: float = 60.0, *, pause: float = 0.05) -> None:
         """Until `answers` is true (an OSError counts as not yet); otherwise stop it and raise `Died`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -77,7 +82,7 @@ class Server:
             if time.monotonic() > deadline:
                 self.stop()
                 raise Died(f"{self.name} was not ready in {seconds:.0f} s\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(pause)
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -95,6 +100,14 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._end_session()
+
+    def kill(self) -> None:
+        """SIGKILL, to all of its session at once; gone when this returns."""
+        self._end_session()
+        self._process.wait()
+
+    def _end_session(self) -> None:
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -111,7 +124,7 @@ class Ran:
 
 
 def run(
-    argv: Sequence[str], core: int, seconds: float, *, cwd: Path | None = None, check: bool = True
+    argv: Sequence[str], core: int | None, seconds: float, *, cwd: Path | None = None, check: bool = True
 ) -> Ran:
     """Run a load generator to its end on a core, at most `seconds` + 30."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,19 +1,22 @@
 """Where the server's time goes: a sampling profiler beside one load.
 
-perf where it is (the whole process, kernel included), py-spy where it is (Python functions). Neither is required.
+perf where it is (the whole process, kernel included; by areas too), py-spy where it is (Python functions). One of them is required.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.cases import Case
+from bench import areas
+from bench.cases import CASES, Case
 from bench.load.model import Load
+from bench.runner import Result
 from bench.systems.base import System
 
 
@@ -30,6 +33,8 @@ class Profiler:
         self.seconds = seconds
         self.perf, self.spy = _tool("perf"), _tool("py-spy")
         self.summaries: list[str] = []
+        self.areas: dict[str, dict[str, float]] = {}
+        """Row -> area -> share, of its last round."""
 
     @property
     def missing(self) -> str | None:
@@ -91,7 +96,25 @@ class Profiler:
             path = self.directory / f"{case.name}.perf-{sort.replace(',', '-')}.txt"
             path.write_text("\n".join(lines) + "\n")
             self.summaries.append(f"{case.title}, perf by {sort}:\n" + "\n".join(lines[:14]))
+        argv = [str(self.perf), "script", "-F", areas.FIELDS, "-i", str(data)]
+        printed = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        if found := areas.shares(printed):
+            self.areas[case.name] = found
         data.unlink()
+
+    def where(self, results: Sequence[Result]) -> str:
+        """The areas of all rows as Markdown, kept in `profile.json` too; a line that says why there are none."""
+        if not self.areas:
+            why = "perf recorded nothing" if self.perf else "that takes perf: apt-get install linux-perf"
+            return f"no areas: {why}"
+        titles = {case.name: case.title for case in CASES}
+        cpu_us = {result.case: result.cpu_us for result in results if result.case in self.areas}
+        content = {name: {"cpu_us": cpu_us.get(name), "areas": found} for name, found in self.areas.items()}
+        (self.directory / "profile.json").write_text(json.dumps(content, indent=1) + "\n")
+        return areas.markdown(
+            {titles[name]: found for name, found in self.areas.items()},
+            {titles[name]: value for name, value in cpu_us.items()},
+        )
 
     def _spy_report(self, case: Case, stacks: Path) -> None:
         """Self time by function, from collapsed stacks (`a;b;c COUNT`)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.cases import CASES, CONSUMERS, MARKS, Case, LimitMark
+from bench.cases import CASES, CONSUMERS, Case
+from bench.marks import Judged, by_key, judge
 from bench.runner import Result
 from bench.systems.base import System
 
@@ -26,6 +28,7 @@ COLOURS = {
     "moto": "#b9a44c",
     "nats": "#7f8fa6",
     "nats-always": "#2e5c8a",
+    "kafka": "#5b3a8c",
 }
 
 # Above this share of the server's core for others a row says more about them; the kernel's write-back is below it.
@@ -36,12 +39,15 @@ One run on one machine, all systems in the same minutes: the ratios carry over t
 Each server is held on one core, its load generator on another. A value is the median round; "ratio" is Penstock's
 records/s over this system's. Puts: keep-alive HTTP/1.1 connections with one request outstanding each (Penstock,
 kinesalite, moto: wrk), pipelines of as many XADD (redis-benchmark), windows of as many asynchronous publishes (a Go
-program). Penstock checks a token on every request; no peer checks anything. Gets: {consumers} consumers, one connection
-each, everybody reads every record; records/s is what all received together. Payloads are random bytes (redis-benchmark
-and the NATS program repeat theirs). CPU is every thread of the server, without the kernel's own write-back threads. RSS
-is the highest resident memory; Redis and moto hold the data in it. "generator idle": where it is near 0 % the generator
-was the limit and the figure is a lower bound. "checked": every reply was looked into; for Penstock the count appended
-equals what was acknowledged (requests cut off at the end apart), and all of it was read back, decoded and compared."""
+program), batches of 128 KB that Kafka's ProducerPerformance makes itself (its steady state). Penstock checks a token on
+every request; no peer checks anything. Gets: {consumers} consumers, one connection each, everybody reads every record;
+records/s is what all received together. Half the rate, recent frames and cold replay are measured of Penstock alone: an
+open loop; frames that are in memory; a log of 600 MB of payload, none of it in the page cache, read once. Payloads are
+random bytes (redis-benchmark and the NATS program repeat theirs). CPU is every thread of the server, without the kernel's
+own write-back threads. RSS is the highest resident memory; Redis and moto hold the data in it. "generator idle": where it
+is near 0 % the generator was the limit and the figure is a lower bound. "checked": every reply was looked into; for
+Penstock the count appended equals what was acknowledged (requests cut off at the end apart), and all of it was read back,
+decoded and compared."""
 
 
 def count(value: float) -> str:
@@ -63,8 +69,10 @@ def ratio(value: float) -> str:
     return f"{value:.2f} x" if value < 10 else f"{value:,.0f} x"
 
 
-def by_key(results: Sequence[Result]) -> dict[tuple[str, str], Result]:
-    return {(result.case, result.system): result for result in results}
+def disk_rates(disk: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """Records/s of the disk's best group, by row."""
+    records = {case.name: case.records for case in CASES}
+    return {name: max(groups.values()) * records[name] for name, groups in disk.items() if groups}
 
 
 def table(results: Sequence[Result], systems: Sequence[System]) -> Table:
@@ -109,51 +117,34 @@ def table(results: Sequence[Result], systems: Sequence[System]) -> Table:
     return shown
 
 
-def marks(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """What Penstock has to reach, with what it reached; `value` None where the run has no such rows."""
-    found = by_key(results)
-    judged: list[dict[str, Any]] = []
-    for mark in MARKS:
-        value: float | None = None
-        if isinstance(mark, LimitMark):
-            names = [mark.case] if mark.case else [case.name for case in CASES]
-            values = [
-                getattr(found[name, "penstock"], mark.figure) for name in names if (name, "penstock") in found
-            ]
-            value = max(values) if values else None
-            where = _title(mark.case) if mark.case else "peak over all loads"
-            text, wanted = f"{where}: {mark.figure.replace('_', ' ')}", f"< {mark.most:g}"
-            passed = value is not None and value < mark.most
-        else:
-            ours, theirs = found.get((mark.case, "penstock")), found.get((mark.against_case, mark.against))
-            if ours and theirs and theirs.rate:
-                value = ours.rate / theirs.rate
-            whose = "Penstock's own" if mark.against == "penstock" else f"{mark.against}'s"
-            against = whose if mark.against_case == mark.case else f"{whose} {_title(mark.against_case)}"
-            note = f" ({mark.note})" if mark.note else ""
-            text, wanted = f"{_title(mark.case)} / {against}{note}", f">= {mark.least:g} x"
-            passed = value is not None and value >= mark.least
-        judged.append(
-            {"mark": text, "wanted": wanted, "value": value, "passed": passed if value is not None else None}
-        )
-    return judged
-
-
-def _title(name: str) -> str:
-    return next(case.title for case in CASES if case.name == name)
-
-
-def marks_table(judged: Sequence[Mapping[str, Any]]) -> Table:
+def marks_table(judged: Sequence[Judged]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, title="Marks", title_style="bold")
     for heading in ("mark", "wanted", "reached", ""):
-        shown.add_column(
-            heading, justify="left" if heading in ("mark", "") else "right", no_wrap=heading != "mark"
-        )
+        shown.add_column(heading, justify="left" if heading in ("mark", "") else "right")
     verdicts = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: "[dim]not in this run[/]"}
     for mark in judged:
-        value = "-" if mark["value"] is None else f"{mark['value']:.2f}"
-        shown.add_row(mark["mark"], mark["wanted"], value, verdicts[mark["passed"]])
+        if mark.value is None:
+            value = "-"
+        else:
+            value = f"{mark.value:.2f}" if mark.value < 1_000 else f"{mark.value:,.0f}"
+        verdict = "[yellow]not yet[/]" if mark.stretch and mark.passed is False else verdicts[mark.passed]
+        shown.add_row(mark.mark, mark.wanted, value, verdict)
     return shown
+
+
+def disk_lines(disk: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """The disk's own group commits, a line for each row they were measured beside."""
+    lines = []
+    for name, groups in disk.items():
+        case = next(case for case in CASES if case.name == name)
+        each = ", ".join(
+            f"{size}: {count(rate * case.records)} ({rate * case.records * case.size / 1e6:,.0f} MB/s)"
+            for size, rate in groups.items()
+        )
+        lines.append(
+            f"The disk's own group commits of {case.records} x {case.size} B, records/s by requests in a group: {each}"
+        )
+    return lines
 
 
 def show(
@@ -162,10 +153,13 @@ def show(
     systems: Sequence[System],
     skipped: Mapping[str, str],
     facts: Mapping[str, Any],
+    disk: Mapping[str, Mapping[int, float]],
 ) -> None:
     """Everything a person reads at the end."""
     console.print(table(results, systems))
-    console.print(marks_table(marks(results)))
+    console.print(marks_table(judge(results, disk_rates(disk))))
+    for line in disk_lines(disk):
+        console.print(line, highlight=False)
     for result in results:
         for wrong in dict.fromkeys(result.wrong):
             console.print(f"[red]NOT RIGHT[/] {result.system}, {result.case}: {escape(wrong)}")
@@ -174,6 +168,16 @@ def show(
             console.print(
                 f"{result.case}: the producer put {count(result.notes['put_rate'])} records/s meanwhile; the "
                 f"consumers were at the end {result.notes['behind_s'] * 1e3:.0f} ms after it was known."
+            )
+        if "asked_rate" in result.notes:
+            console.print(
+                f"{result.case}: {count(result.notes['asked_rate'])} records/s were asked for and {count(result.rate)} done; "
+                f"the client itself was late by at most {result.notes['late_ms']:.2f} ms for 99 of 100."
+            )
+        if "disk_mb" in result.notes:
+            console.print(
+                f"{result.case}: {result.notes['disk_mb']:,.0f} MB came from the disk for "
+                f"{result.notes['read_mb']:,.0f} MB of payload to each."
             )
     noisy = [result for result in results if result.disturbed > DISTURBED]
     if noisy:
@@ -202,6 +206,7 @@ def save(
     systems: Sequence[System],
     skipped: Mapping[str, str],
     facts: Mapping[str, Any],
+    disk: Mapping[str, Mapping[int, float]],
 ) -> Path:
     """`bench.json`: everything that was shown, and the rates of every round."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -209,7 +214,8 @@ def save(
     content = {
         "facts": dict(facts),
         "systems": {system.name: {"label": system.label, "durable": system.durable} for system in systems},
-        "marks": marks(results),
+        "marks": [asdict(mark) for mark in judge(results, disk_rates(disk))],
+        "disk_requests_per_second_by_group": {name: dict(groups) for name, groups in disk.items()},
         "results": [result.as_json() for result in results],
         "not_measured": dict(skipped),
     }
@@ -229,7 +235,11 @@ def plot(directory: Path, results: Sequence[Result], systems: Sequence[System]) 
 
     found = by_key(results)
     panels: list[tuple[str, list[Case]]] = []
-    for heading, kinds in (("Put", ("put",)), (f"Get, {CONSUMERS} consumers together", ("get", "tail"))):
+    for heading, kinds in (
+        ("Put", ("put",)),
+        (f"Get, {CONSUMERS} consumers together", ("get", "tail")),
+        ("Read, Penstock alone", ("recent", "cold")),
+    ):
         for size in (200, 1_000):
             cases = [
                 case
@@ -248,7 +258,11 @@ def plot(directory: Path, results: Sequence[Result], systems: Sequence[System]) 
         _panel(axis, heading, cases, systems, found)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
+    named: dict[str, Any] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    labels, handles = list(named), list(named.values())
     figure.legend(handles, labels, loc="upper center", ncols=min(len(labels), 3), frameon=False)
     # The legend takes up to two lines above the panels.
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / (4.6 * rows) * (1 + len(labels) // 4)))
@@ -266,6 +280,7 @@ def _panel(
     systems: Sequence[System],
     found: Mapping[tuple[str, str], Result],
 ) -> None:
+    systems = [system for system in systems if any((case.name, system.name) in found for case in cases)]
     width = 0.84 / len(systems)
     for index, system in enumerate(systems):
         places, heights = [], []
@@ -301,6 +316,8 @@ def _panel(
 def _tick(case: Case) -> str:
     if case.kind == "tail":
         return f"tail while\nputting {case.records}"
+    if case.kind in ("recent", "cold"):
+        return f"{case.kind},\n{case.connections} consumer{'s' if case.connections > 1 else ''}"
     if case.kind == "get":
         return f"limit {case.records}" if case.records else "default fetch"
     return f"{case.records} a request\n{case.connections} connections"

@@ -75,7 +75,7 @@ class Runner:
         systems: Sequence[System],
         directory: Path,
         logs: Path,
-        cores: tuple[int, int],
+        cores: tuple[int | None, int | None],
         say: Callable[[str], None],
     ) -> None:
         self.systems = list(systems)
@@ -95,7 +95,7 @@ class Runner:
                 home.mkdir(parents=True)
                 system.start(home, self.server_core, self.load_core)
             except (machine.Missing, Died, OSError, subprocess.CalledProcessError) as error:
-                if system.name == "penstock":
+                if system.ours:
                     raise
                 system.stop()
                 self.skipped[system.label] = str(error)
@@ -113,7 +113,7 @@ class Runner:
         done: dict[str, list[Round]] = {system.name: [] for system in self.systems}
         for number in range(rounds):
             for system in self.systems:
-                if f"{system.label}: {case.title}" in self.skipped:
+                if f"{system.label}: {case.title}" in self.skipped or (case.alone and not system.ours):
                     continue
                 step(f"{case.title} · {system.label} · round {number + 1} of {rounds}")
                 try:
@@ -121,7 +121,7 @@ class Runner:
                 except Unsupported as reason:
                     self.skipped[f"{system.label}: {case.title}"] = str(reason)
                 except (Died, OSError) as error:
-                    if system.name == "penstock":
+                    if system.ours:
                         raise
                     self.skipped[f"{system.label}: {case.title}"] = str(error)
         for system in self.systems:
@@ -168,8 +168,8 @@ class Runner:
             rates=[round(rate, 1) for rate in rates],
             p50_ms=load.p50_ms,
             p99_ms=load.p99_ms,
-            cpu_us=middle.cpu / load.records * 1e6 if load.records else 0.0,
-            server_busy=middle.cpu / load.seconds if load.seconds else 0.0,
+            cpu_us=middle.cpu / (load.handled or load.records) * 1e6 if load.records else 0.0,
+            server_busy=middle.cpu / (middle.wall if load.handled else load.seconds) if load.seconds else 0.0,
             generator_idle=load.idle,
             rss_mb=max(each.rss for each in rounds),
             requests=load.requests,

@@ -11,7 +11,8 @@ class Load:
 
     `records` were acknowledged (put) or delivered (get, to all consumers together) in `seconds`;
     `generator_cpu` seconds were spent by the generator in `generator_wall` seconds of life.
-    Latencies are per request. `wrong` lists what was not as it had to be; empty means all was checked.
+    Latencies are per request. `handled`: records the server took in the whole time, where that is more than what was
+    measured (a run that warms up); 0: the same. `wrong` lists what was not as it had to be; empty means all was checked.
     """
 
     records: int
@@ -23,6 +24,7 @@ class Load:
     generator_wall: float
     wrong: list[str] = field(default_factory=list)
     notes: dict[str, float] = field(default_factory=dict)
+    handled: int = 0
 
     @property
     def rate(self) -> float:

@@ -127,7 +127,7 @@ def percentile(found: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def paced(spec: Spec, core: int) -> dict[str, Any]:
+def paced(spec: Spec, core: int | None) -> dict[str, Any]:
     """One run, in a process on that core: see `drive`."""
     argv = [sys.executable, "-m", "bench.load.paced", json.dumps(asdict(spec))]
     ran = run(argv, core, spec.seconds, cwd=Path(__file__).parents[2])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,16 @@ def batches(records: int, size: int) -> Iterator[list[Record]]:
         yield batch
 
 
+def large_batches(records: int, size: int, requests: int) -> Iterator[list[Record]]:
+    """Distinct requests, as few as are asked for, whatever their size."""
+    source = random.Random(20_004)
+    for number in range(requests):
+        yield [
+            Record(f"device-{number * records + each:04d}", base64.b64encode(source.randbytes(size)).decode())
+            for each in range(records)
+        ]
+
+
 def pool(records: int, size: int) -> set[str]:
     """Every payload that `batches` makes, as base64: what may be read back."""
     return {record.data for batch in batches(records, size) for record in batch}
@@ -65,6 +75,15 @@ def http_request(method: str, path: str, headers: dict[str, str], body: bytes = 
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def read_requests(path: Path, count: int) -> Iterator[bytes]:
+    """`count` requests of a file of `write_requests`, from its first on and round again."""
+    lengths = [int(line) for line in path.with_name(path.name + ".index").read_text().split()]
+    with path.open("rb") as file:
+        requests = [file.read(length) for length in lengths[:count]]
+    for number in range(count):
+        yield requests[number % len(requests)]
+
+
 def write_requests(
     path: Path,
     records: int,
@@ -72,10 +91,14 @@ def write_requests(
     build: Callable[[list[Record]], bytes],
 ) -> None:
     """The file that `requests.lua` sends from, and its index."""
+    write(path, (build(batch) for batch in batches(records, size)))
+
+
+def write(path: Path, requests: Iterable[bytes]) -> None:
+    """The same of requests that are made already."""
     lengths = []
     with path.open("wb") as file:
-        for batch in batches(records, size):
-            request = build(batch)
+        for request in requests:
             lengths.append(len(request))
             file.write(request)
     path.with_name(path.name + ".index").write_text("".join(f"{length}\n" for length in lengths))

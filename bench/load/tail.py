@@ -3,10 +3,11 @@
 `python -m bench.load.tail`, a JSON `Spec` as one line on stdin, one JSON line out. Replies are not decoded
 while the clock runs, only counted: records by their field name, the next cursor by its own. That is checked
 against a real JSON decoder on the first reply of every consumer, and against the sequence numbers of the first
-and last record of every reply: contiguous from the beginning to the end, so every record exactly once.
+and last record of every reply: contiguous from the beginning to the end, so every record exactly once. Of Penstock, where
+the client would otherwise be the limit, the records of every 16th reply are counted; of the others the numbers say it.
 
-Two modes. Replay (`ends` given): read all, again and again until `seconds` are over. Follow: a second line on
-stdin says where the stream ended; done when every consumer is there.
+Two modes. Replay (`ends` given): read all, again and again until `seconds` are over or `laps` are read. Follow: a second line
+on stdin says where the stream ended; done when every consumer is there.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from dataclasses import asdict, dataclass, field
 
 POLL = 0.005
 """Seconds before an empty partition is asked again: the pace of the Kafka adapter."""
+COUNTED = 16
+"""Every so manieth reply the records are counted one by one."""
 
 
 @dataclass(slots=True)
 class Spec:
     """What to read and how. `limit` is records per request, 0: not sent. `ends`: records per partition, by
-    partition in order; None follows. `headers` are sent with every request."""
+    partition in order; None follows. `headers` are sent with every request. `laps` 0: as many as there is time for. `poll`:
+    see POLL."""
 
     protocol: str
     host: str
@@ -41,6 +45,8 @@ class Spec:
     path: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     ends: list[int] | None = None
+    laps: int = 0
+    poll: float = POLL
 
 
 class Wrong(Exception):
@@ -171,9 +177,11 @@ class DisConsumer(HttpConsumer):
         super().__init__(spec)
         count = len(spec.partitions)
         self.cursors: list[str | None] = [None] * count
+        self.firsts: list[str | None] = [None] * count
         self.positions = [0] * count
         self.turn = 0
         self.empty = 0
+        self.replies = 0
         tail = "".join(f"{name}: {value}\r\n" for name, value in spec.headers.items()) + "\r\n"
         self.head_tail = f" HTTP/1.1\r\nHost: {spec.host}:{spec.port}\r\n{tail}"
         self.suffix = f"&limit={spec.limit}" if spec.limit else ""
@@ -191,17 +199,20 @@ class DisConsumer(HttpConsumer):
 
     def handle(self) -> None:
         if self.cursors[self.turn] is None:
-            self.cursors[self.turn] = json.loads(self.body())["partition_cursor"]
+            self.cursors[self.turn] = self.firsts[self.turn] = json.loads(self.body())["partition_cursor"]
             return
         self.counted = True
         buffer, start, end = self.buffer, self.start, self.end
-        count = buffer.count(self.NUMBER, start, end)
         position = self.positions[self.turn]
-        if count:
+        if (opening := buffer.find(self.NUMBER, start, end)) >= 0:
             width = len(self.NUMBER) - 1
-            first = int(self.text(buffer.index(self.NUMBER, start, end) + width))
+            first = int(self.text(opening + width))
             last = int(self.text(buffer.rindex(self.NUMBER, start, end) + width))
-            if first != position or last - first + 1 != count:
+            count = last - first + 1
+            self.replies += 1
+            if first != position or (
+                self.replies % COUNTED == 1 and buffer.count(self.NUMBER, start, end) != count
+            ):
                 raise Wrong(f"expected {count} records from {position}, found {first} to {last}")
             if not self.checked:
                 self.check(first, count)
@@ -225,15 +236,16 @@ class DisConsumer(HttpConsumer):
                 break
         else:
             self.finish_lap()
-            if self.spec.ends is None:
+            if self.spec.ends is None or self.laps == self.spec.laps:
                 self.done = True
                 return
-            self.cursors = [None] * count
+            # Asked for once: a lap may be short.
+            self.cursors = list(self.firsts)
             self.positions = [0] * count
             self.turn = self.empty = 0
             return
         if self.empty >= count:
-            self.wake_at = time.perf_counter() + POLL
+            self.wake_at = time.perf_counter() + self.spec.poll
 
     def check(self, first: int, count: int) -> None:
         """The quick count is what a JSON decoder finds."""
@@ -370,8 +382,13 @@ def drive(spec: Spec) -> dict[str, object]:
     waiting: list[Consumer] = []
     wrong: list[str] = []
     running = len(consumers)
-    for consumer in consumers:
-        send(consumer)
+    for number, consumer in enumerate(consumers):
+        if spec.poll > POLL:
+            # Clients that ask now and then do not all ask at once.
+            consumer.wake_at = start + spec.poll * number / len(consumers)
+            waiting.append(consumer)
+        else:
+            send(consumer)
     while running:
         now = time.perf_counter()
         if now >= deadline:

@@ -27,7 +27,7 @@ def put(
     connections: int,
     seconds: float,
     marks: tuple[str, str],
-    core: int,
+    core: int | None,
 ) -> Load:
     """`connections` keep-alive connections send the requests in turn for `seconds` (rounded up to whole ones).
 

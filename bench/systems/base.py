@@ -31,6 +31,8 @@ class System(ABC):
     label: str
     durable: str
     """Is a record on disk when it is acknowledged? yes, no, or how late."""
+    ours: bool = False
+    """Penstock, in whatever arrangement: without it there is nothing to measure."""
 
     server: Server
 
@@ -39,7 +41,7 @@ class System(ABC):
         """Bring what it needs; `Missing` says how to install what cannot be brought."""
 
     @abstractmethod
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         """Start it with its data under `directory`; ready when this returns."""
 
     @abstractmethod
@@ -62,7 +64,7 @@ class System(ABC):
 class Tailers:
     """The consumers of `bench.load.tail` as a child process on the load core."""
 
-    def __init__(self, spec: Spec, core: int) -> None:
+    def __init__(self, spec: Spec, core: int | None) -> None:
         with machine.pinned(core):
             self._process = subprocess.Popen(
                 guarded([sys.executable, "-m", "bench.load.tail"]),
@@ -125,7 +127,7 @@ class Tailers:
             self._process.wait()
 
 
-def replay(spec: Spec, core: int) -> Load:
+def replay(spec: Spec, core: int | None) -> Load:
     """Consumers that read a finished stream again and again for `spec.seconds`."""
     tailers = Tailers(spec, core)
     try:

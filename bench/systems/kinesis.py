@@ -50,7 +50,7 @@ class Kinesis(System):
         self._filled: dict[int, tuple[str, int]] = {}
         self._streams = 0
 
-    def _started(self, directory: Path, load_core: int) -> None:
+    def _started(self, directory: Path, load_core: int | None) -> None:
         self.directory, self.load_core = directory, load_core
         self.server.wait_until(self._answers)
 
@@ -165,7 +165,7 @@ class Kinesalite(Kinesis):
         subprocess.run(argv, check=True, stdout=sys.stderr)
         (self.root / ".complete").touch()
 
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         self.port = processes.free_port()
         argv = ["node", "-e", NODE, str(self.port), str(directory / "data")]
         env = {"NODE_PATH": str(self.root / "node_modules")}
@@ -186,7 +186,7 @@ class Moto(Kinesis):
         subprocess.run(pip, check=True, stdout=sys.stderr)
         (self.root / ".complete").touch()
 
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         self.port = processes.free_port()
         argv = [str(self.root / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
         self.server = processes.Server(self.name, argv, directory, server_core)

@@ -52,7 +52,7 @@ class Nats(System):
             )
             shutil.move(unfinished, self.bench)
 
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         self.port, self.load_core = processes.free_port(), load_core
         sync = "  sync_interval: always\n" if self.always else ""
         config = directory / "nats.conf"

@@ -33,7 +33,7 @@ class Redis(System):
         machine.need_debian("redis-server", "redis-server")
         machine.need_debian("redis-benchmark", "redis-tools")
 
-    def start(self, directory: Path, server_core: int, load_core: int) -> None:
+    def start(self, directory: Path, server_core: int | None, load_core: int | None) -> None:
         self.port, self.load_core = processes.free_port(), load_core
         argv = [
             "redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(directory),
@@ -95,6 +95,7 @@ class Redis(System):
         appended = self.length(stream) - middle
         if appended != load.records or middle - before != probe.records:
             load.wrong.append(f"{load.records} acknowledged, {appended} in the stream")
+        load.handled = load.records + probe.records
         return load
 
     def _benchmark(self, stream: str, records: int, size: int, connections: int, count: int) -> Load:

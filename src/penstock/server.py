@@ -36,8 +36,9 @@ from penstock.http.app import Application
 from penstock.http.controls import Controls
 from penstock.http.listen import address_of, bind, bind_manage, bind_many, raise_file_limit, tls_context
 from penstock.http.manage import ManageApplication
-from penstock.http.protocol import Shared
+from penstock.http.protocol import factory
 from penstock.http.routes import ROUTES
+from penstock.http.shared import Shared
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.bootstrap import bootstrap
 from penstock.iam.identity import Identity
@@ -77,6 +78,8 @@ SHUTDOWN_SECONDS = 4.0
 BACKLOG = 1024
 CACHE_BYTES = 7 << 20
 """Recent frames and their wire form: consumers at the tail read from here. The whole process stays under 120 MB."""
+OPEN_FILES_MIN, OPEN_FILES_MAX, CONNECTION_FILES = 256, 16_384, 8192
+"""Segments kept open: what connections leave of the files that the process may open, an eighth of these at least."""
 _log = structlog.get_logger("penstock.server")
 
 
@@ -125,14 +128,14 @@ async def _serve(settings: Settings) -> int:
         if settings.workers == 1:
             shared = Shared(app, loop)
             served.append(shared)
-            server = await loop.create_server(shared.factory(), sock=fronts[0], backlog=BACKLOG, ssl=tls)
+            server = await loop.create_server(factory(shared, loop), sock=fronts[0], backlog=BACKLOG, ssl=tls)
         else:
             workers = Workers(context, app, parts.partitions, parts.cursor_key, fronts)
             if context.points is not None:
                 context.points.gather = workers.gather
             if not await workers.start(stop):
                 return 0
-        manage_server = await loop.create_server(manage.factory(), sock=back, backlog=64)
+        manage_server = await loop.create_server(factory(manage, loop), sock=back, backlog=64)
         rollup, webhooks = Rollup(context), Webhooks(context)
         jobs += [
             Periodic("connections", _sweeper(served), 1.0),
@@ -193,8 +196,15 @@ async def _open(settings: Settings) -> AsyncIterator[_Parts]:
     limits = settings.limits
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
+        allowed = raise_file_limit()
+        open_files = max(OPEN_FILES_MIN, allowed // 8, min(OPEN_FILES_MAX, allowed - CONNECTION_FILES))
         log = await open_log(
-            settings.data, sync=settings.sync, clock=clock, disk=disk, cache_bytes=CACHE_BYTES
+            settings.data,
+            sync=settings.sync,
+            clock=clock,
+            disk=disk,
+            cache_bytes=CACHE_BYTES,
+            open_files=open_files,
         )
         stack.push_async_callback(log.close)
         catalog = await open_catalog(settings.data / "catalog.db")

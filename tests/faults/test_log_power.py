@@ -15,6 +15,8 @@ from penstock.log.base import Batch, Durable, PartitionRef
 pytestmark = pytest.mark.faults
 NEVER = 1 << 62
 REFS = [PartitionRef("s" * 20, 0), PartitionRef("s" * 20, 1)]
+JOURNAL = 8192
+"""So small that it is full after a handful of groups, and written over soon."""
 
 
 class _Load:
@@ -28,9 +30,9 @@ class _Load:
         self.expiring = dict.fromkeys(REFS, 0)
         self.count = 0
 
-    async def work(self, path: Path, disk: PowerDisk, seed: int) -> None:
+    async def work(self, path: Path, disk: PowerDisk, seed: int, journal_bytes: int) -> None:
         random_ = random.Random(seed)
-        log = await start(path, disk, segment_bytes=4096, cache_bytes=4096)
+        log = await start(path, disk, segment_bytes=4096, cache_bytes=4096, journal_bytes=journal_bytes)
         await log.create(REFS)
 
         async def writer() -> None:
@@ -39,7 +41,7 @@ class _Load:
                 data = []
                 for _ in range(random_.randint(1, 3)):
                     self.count += 1
-                    data.append(b"%d." % self.count * random_.choice((1, 30, 400)))
+                    data.append(b"%d." % self.count * random_.choice((1, 30, 60 if journal_bytes else 400)))
                 self.sent.update(data)
                 if random_.random() < 0.05:
                     self.expiring[ref] += 1
@@ -81,15 +83,16 @@ class _Load:
         await log.close()
 
 
+@pytest.mark.parametrize("journal_bytes", [0, JOURNAL])
 @pytest.mark.parametrize("seed", range(40))
-async def test_acknowledged_records_survive(tmp_path: Path, seed: int) -> None:
+async def test_acknowledged_records_survive(tmp_path: Path, seed: int, journal_bytes: int) -> None:
     random_ = random.Random(seed)
     load = _Load()
     path = tmp_path / "0"
     path.mkdir()
     for generation in range(1, 4):
         disk = PowerDisk()
-        disk.crash_at = random_.randint(1, 120)
+        disk.crash_at = random_.randint(1, 600 if journal_bytes else 120)
         after = tmp_path / str(generation)
         kept: list[Records] = []
         floors: list[dict[PartitionRef, int]] = []
@@ -107,7 +110,7 @@ async def test_acknowledged_records_survive(tmp_path: Path, seed: int) -> None:
             disk.crash(random_, source, target)
 
         disk.on_crash = power_goes
-        await load.work(path, disk, random_.randrange(1 << 30))
+        await load.work(path, disk, random_.randrange(1 << 30), journal_bytes)
         assert kept, "the load went on until the power went"
         load.acknowledged, load.expired = kept[0], floors[0]
         path = after

@@ -24,7 +24,9 @@ async def start(
     segment_bytes: int = 1 << 20,
     cache_bytes: int = 1 << 20,
     open_files: int = 256,
+    journal_bytes: int = 0,
 ) -> FileLog:
+    """With `journal_bytes`, journals of that size are made for the first group that wants one."""
     return await open_log(
         path,
         sync=Sync(sync, interval_ms),
@@ -33,6 +35,8 @@ async def start(
         segment_bytes=segment_bytes,
         cache_bytes=cache_bytes,
         open_files=open_files,
+        journal_bytes=journal_bytes,
+        groups_before_journal=0,
     )
 
 

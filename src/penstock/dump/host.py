@@ -161,16 +161,12 @@ class Dumps:
             if self._stopping:
                 return
             self._count_death(code)
-            pause = (
-                RESTART_SECONDS
-                if loop.time() - began > QUICK_SECONDS
-                else min(pause * 2, LONGEST_RESTART_SECONDS)
-            )
-            if code in EXIT_CODES.values():
-                pause = 0.0
-            else:
-                _log.error("dump process died, starting another", exit_code=code, seconds=pause)
             self._coordinator.reassign()
+            if code in EXIT_CODES.values():
+                continue  # as ordered by a test
+            quick = loop.time() - began <= QUICK_SECONDS
+            pause = min(pause * 2, LONGEST_RESTART_SECONDS) if quick else RESTART_SECONDS
+            _log.error("dump process died, starting another", exit_code=code, seconds=pause)
             await asyncio.sleep(pause)
 
     def _count_death(self, code: int) -> None:

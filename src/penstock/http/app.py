@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ from penstock.http.call import Access, Call, Handler, Reply, Route, to_json
 from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
 from penstock.http.wire.compression import inflate
-from penstock.iam.base import Principal, SentRequest
+from penstock.iam.base import Principal, SentRequest, by_name
 from penstock.iam.refused import Failed, Foreign
 from penstock.limits import UNLIMITED
 from penstock.model.flow import RateWindow
@@ -41,6 +41,7 @@ HOT: tuple[tuple[str, str, HotOperation], ...] = (
 )
 
 _HOT_PATHS: dict[HotOperation | None, str] = {operation: path for _, path, operation in HOT}
+_NO_QUERY: Mapping[str, str] = {}
 _READS = 6
 """Replies of records made at a time."""
 _DECLARED_SIZE = {"lz4": b"x-dis-lz4-content-length", "zstd": b"x-dis-zstd-content-length"}
@@ -78,23 +79,22 @@ class Application:
         self._request_prefix = secrets.token_hex(8)
         self._request_number = itertools.count(1)
 
-    def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
-        """How large a body may come with these headers, before it is known who sends it."""
+    def body_limit(self, named: Mapping[bytes, bytes]) -> int:
+        """How large a body may come with these headers (see `iam.base.by_name`), before it is known who sends it."""
         limits = self.context.limits
-        limit = limits.body_unauthenticated_bytes if self.context.settings.auth else limits.body_token_bytes
-        for name, _ in headers:
-            if name == b"x-auth-token":
-                return limits.body_token_bytes
-            if name == b"authorization":
-                limit = limits.body_signed_bytes
-        return limit
+        if b"x-auth-token" in named:
+            return limits.body_token_bytes
+        if b"authorization" in named:
+            return limits.body_signed_bytes
+        return limits.body_unauthenticated_bytes if self.context.settings.auth else limits.body_token_bytes
 
-    async def respond(self, sent: SentRequest, scheme: str) -> Response:
-        """The reply to a request that has arrived whole. Never raises but for cancellation."""
+    def respond(self, sent: SentRequest, scheme: str) -> Coroutine[Any, Any, Response]:
+        """The reply to a request that has arrived whole. Never raises but for cancellation. Needs no task: the hot operations
+        wait for futures alone, and everything else makes a task of its own."""
         request_id = self._request_id()
         if self._access_log is None:
-            return await self._respond(sent, scheme, request_id)
-        return await self._respond_and_note(self._access_log, sent, scheme, request_id)
+            return self._respond(sent, scheme, request_id)
+        return self._respond_and_note(self._access_log, sent, scheme, request_id)
 
     async def _respond_and_note(
         self, log: AccessLog, sent: SentRequest, scheme: str, request_id: str
@@ -136,10 +136,19 @@ class Application:
                 if self._forward is None:
                     raise
                 return await self._forward(sent, scheme)
-            if isinstance(match.handler, Route):
-                response = await self._control(sent, match, match.handler, scheme)
+            operation = match.handler
+            if isinstance(operation, Route):
+                response = await asyncio.create_task(self._control(sent, match, operation, scheme))
             else:
-                response = await self._hot(sent, match, match.handler)
+                try:
+                    principal = self.context.authenticator.authenticate(sent)
+                except Foreign as foreign:
+                    principal = await asyncio.create_task(foreign.ask())
+                exchange = self._exchange(sent, principal, match)
+                if operation is records.get_records:
+                    response = await self._read(exchange)
+                else:
+                    response = await operation(self.context, exchange)
         except Failed as error:
             over = self._failed is not None and await self._failed(error.peer, error.key)
             response = error_response(ApiError("DIS.4309") if over else error)
@@ -150,38 +159,33 @@ class Application:
                 "request failed", request_id=request_id, method=sent.method, path=sent.path.decode("latin-1")
             )
             response = error_response(ApiError("DIS.5000", f"[request {request_id}]"))
-        return response._replace(headers=(*response.headers, ("X-Request-Id", request_id)))
+        return _identified(response, request_id)
 
     def refusal(self, error: ApiError) -> Response:
         """The reply to a request that never became one: bytes that are no HTTP, a body over the limit."""
         response = error_response(error)
-        return response._replace(headers=(*response.headers, ("X-Request-Id", self._request_id())))
+        return _identified(response, self._request_id())
 
     def _request_id(self) -> str:
         return f"{self._request_prefix}{next(self._request_number):016x}"
 
-    async def _hot(self, sent: SentRequest, match: Match[Any], operation: HotOperation) -> Response:
-        context = self.context
-        try:
-            principal = context.authenticator.authenticate(sent)
-        except Foreign as foreign:
-            principal = await foreign.ask()
-        project_id = self._project(principal, match)
-        exchange = Exchange(
+    def _exchange(self, sent: SentRequest, principal: Principal, match: Match[Any]) -> Exchange:
+        named = sent.first()
+        return Exchange(
             sent=sent,
             principal=principal,
-            project_id=project_id,
-            query=parse_query(sent.query),
-            body=self._inflate(sent),
-            content_type=header(sent, b"content-type").lower(),
+            project_id=self._project(principal, match),
+            query=parse_query(sent.query) if sent.query else _NO_QUERY,
+            body=self._inflate(sent) if b"content-encoding" in named else sent.body,
+            content_type=named.get(b"content-type", b"").decode("latin-1").lower(),
         )
-        if operation is records.get_records:
-            # Each may be megabytes. Who asks is known by now: nobody waits here for another's identity.
-            async with self._reads:
-                if self.room is not None:
-                    await self.room()
-                return await operation(context, exchange)
-        return await operation(context, exchange)
+
+    async def _read(self, exchange: Exchange) -> Response:
+        # Each may be megabytes. Who asks is known by now: nobody waits here for another's identity.
+        async with self._reads:
+            if self.room is not None:
+                await self.room()
+            return await records.get_records(self.context, exchange)
 
     async def _control(self, sent: SentRequest, match: Match[Any], route: Route, scheme: str) -> Response:
         context = self.context
@@ -233,7 +237,7 @@ class Application:
             return sent.body
         name = _DECLARED_SIZE.get(encoding)
         declared = header(sent, name) if name else ""
-        return inflate(sent.body, encoding, declared, self.body_limit(sent.headers))
+        return inflate(sent.body, encoding, declared, self.body_limit(sent.first()))
 
     def _throttle(self, project_id: str) -> None:
         most = self.context.limits.control_requests_per_second
@@ -250,7 +254,7 @@ class Application:
         if scope["type"] != "http":
             raise NotImplementedError(f"{scope['type']} is not served here")
         headers = list(scope["headers"])
-        limit = self.body_limit(headers)
+        limit = self.body_limit(by_name(headers))
         arrived = bytearray()
         while True:
             message = await receive()
@@ -292,6 +296,11 @@ def _streams_named(
     directory = context.directory
     found = [find(project_id, name) for name in names if name for find in (directory.get, directory.find_id)]
     return [stream for stream in found if stream is not None] or [None]
+
+
+def _identified(response: Response, request_id: str) -> Response:
+    status, content_type, body, headers = response
+    return Response(status, content_type, body, (*headers, ("X-Request-Id", request_id)))
 
 
 def too_large(limit: int) -> ApiError:

@@ -58,7 +58,11 @@ def unescape(raw: bytes, what: str) -> str:
 def parse_query(raw: bytes) -> dict[str, str]:
     """The last value of each parameter; empty pieces, bare names and empty values are absent (clients.md 0)."""
     found: dict[str, str] = {}
-    if not raw:
+    if b"%" not in raw and raw.isascii():
+        for pair in raw.decode().split("&"):
+            plain, _, text = pair.partition("=")
+            if text:
+                found[plain] = text
         return found
     for piece in raw.split(b"&"):
         name, _, value = piece.partition(b"=")
@@ -69,7 +73,5 @@ def parse_query(raw: bytes) -> dict[str, str]:
 
 def header(sent: SentRequest, name: bytes) -> str:
     """The first header of that lower-case name, or the empty string."""
-    for key, value in sent.headers:
-        if key == name:
-            return value.decode("latin-1")
-    return ""
+    value = sent.first().get(name)
+    return value.decode("latin-1") if value else ""

@@ -67,9 +67,11 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many files as it may: connections are files."""
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may: connections are files, and segments. How many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+    return soft

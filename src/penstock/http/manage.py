@@ -5,8 +5,9 @@ healthz: the process answers. readyz: it can be written to. metrics: Prometheus 
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -150,7 +151,7 @@ class ManageApplication:
             pages += [(method, path, "controls") for method, path in PAGES]
         self._router = Router(pages)
 
-    def body_limit(self, headers: Iterable[tuple[bytes, bytes]]) -> int:
+    def body_limit(self, named: Mapping[bytes, bytes]) -> int:
         return 1024
 
     def refusal(self, error: ApiError) -> Response:
@@ -163,7 +164,7 @@ class ManageApplication:
             return error_response(error)
         if page == "controls" and self._controls is not None:
             try:
-                return await self._controls.respond(sent)
+                return await asyncio.create_task(self._controls.respond(sent))
             except ApiError as error:
                 return error_response(error)
         if page == "healthz":

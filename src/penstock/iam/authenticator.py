@@ -6,6 +6,7 @@ is there (a proxy may add an Authorization of its own).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from penstock.errors import ApiError
@@ -32,16 +33,14 @@ class RequestAuthenticator:
         self._identity = identity
         self._keystone = keystone
         self._keys = signature.SigningKeys()
+        self._authorizations = signature.Authorizations()
 
     def authenticate(self, request: SentRequest) -> Principal:
         """Raises ApiError APIGW.0301 (401) for anything wrong, DIS.4117 for an X-Project-Id that is not the
         account's, DIS.4309 for a failing request after too many failures from one address with one key."""
-        found: dict[bytes, bytes] = {}
-        for name, value in request.headers:
-            if name in _ONCE:
-                if name in found:
-                    self._identity.refuse(request.peer, _NO_KEY, Refused(f"{name.decode()} was sent twice"))
-                found[name] = value
+        found = request.first()
+        if len(found) != len(request.headers):
+            self._check_once(request)
         token = found.get(b"x-auth-token")
         if token:
             try:
@@ -52,6 +51,14 @@ class RequestAuthenticator:
                 # The prefix: a guesser changes the rest.
                 self._identity.refuse(request.peer, "token:" + token[:16].decode("latin-1"), refused)
         return self._signed(request, found)
+
+    def _check_once(self, request: SentRequest) -> None:
+        seen = set()
+        for name, _ in request.headers:
+            if name in _ONCE:
+                if name in seen:
+                    self._identity.refuse(request.peer, _NO_KEY, Refused(f"{name.decode()} was sent twice"))
+                seen.add(name)
 
     async def _ask(self, keystone: Keystone, token: bytes, peer: str) -> Principal:
         try:
@@ -65,7 +72,7 @@ class RequestAuthenticator:
             return self._identity.owns(principal.domain_id, project_id)
         return principal.project_id == project_id
 
-    def _signed(self, request: SentRequest, found: dict[bytes, bytes]) -> Principal:
+    def _signed(self, request: SentRequest, found: Mapping[bytes, bytes]) -> Principal:
         value = found.get(b"authorization")
         if not value:
             # Not counted: no key was tried, and clients probe like this to learn that they need one.
@@ -73,7 +80,7 @@ class RequestAuthenticator:
         key = _NO_KEY
         identity = self._identity
         try:
-            authorization = signature.parse(value)
+            authorization = self._authorizations.parse(value)
             key = authorization.access_key
             security_token = found.get(b"x-security-token")
             known = (
@@ -88,6 +95,7 @@ class RequestAuthenticator:
                 skew_seconds=identity.limits.signature_skew_seconds,
             )
             assert known is not None  # verify refuses without a secret
+            self._authorizations.keep(value, authorization)
         except Refused as refused:
             identity.refuse(request.peer, "key:" + key, refused)
         project_id = found.get(b"x-project-id", b"").decode("latin-1")

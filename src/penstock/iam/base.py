@@ -5,7 +5,7 @@ Owns the types. Knows no HTTP framework: a request arrives as what was sent, byt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,6 +49,23 @@ class SentRequest(msgspec.Struct, gc=False):
     body: bytes
     peer: str
     """Address of the client's end, without the port."""
+    named: Mapping[bytes, bytes] | None = None
+    """See `by_name`; whoever has it already passes it."""
+    body_hash: str = ""
+    """SHA-256 of the body in hexadecimal; empty until somebody has taken it, who may be whoever saw the body arrive."""
+
+    def first(self) -> Mapping[bytes, bytes]:
+        """The first value of each header's name."""
+        named = self.named
+        if named is None:
+            named = self.named = by_name(self.headers)
+        return named
+
+
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The first value of each name; as many entries as headers when none was sent twice."""
+    named = dict(headers)
+    return named if len(named) == len(headers) else dict(reversed(headers))
 
 
 class Authenticator(Protocol):

@@ -4,7 +4,8 @@ authenticator.py and identity.py turn it into what a client is told.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from penstock.errors import ApiError
 from penstock.iam.base import Principal
@@ -24,7 +25,7 @@ class Foreign(Exception):
     """The token may be one of an external Keystone. Whoever catches it awaits `ask`, which says who it stands for or raises what
     authentication does."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Principal]]) -> None:
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Principal]]) -> None:
         super().__init__()
         self.ask = ask
 

@@ -22,6 +22,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -37,6 +38,8 @@ _SDK = b"SDK-HMAC-SHA256"
 _V11 = b"V11-HMAC-SHA256"
 _SCOPE_END = b"sdk_request"
 _SCOPE_BYTES = 256
+_SIGNATURE_IS = b"Signature="
+_KEPT_BYTES = 1024
 _NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:;[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
 _DATE = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
@@ -110,6 +113,39 @@ def _credential(algorithm: bytes, parts: dict[bytes, bytes]) -> tuple[bytes, byt
     raise Refused("Credential is not AK/date/region/service/sdk_request")
 
 
+class Authorizations:
+    """Headers of clients whose signatures were right: all but the signature stays the same for a day, and is read once."""
+
+    def __init__(self, entries: int = 1024) -> None:
+        self._entries = entries
+        self._parsed: dict[bytes, Authorization] = {}
+
+    def parse(self, value: bytes) -> Authorization:
+        """See `parse`."""
+        at = value.rfind(_SIGNATURE_IS) + len(_SIGNATURE_IS)
+        known = self._parsed.get(value[:at])
+        if known is None:
+            return parse(value)
+        signature = value[at:]
+        if not _SIGNATURE.fullmatch(signature):
+            return parse(value)  # refuses
+        return Authorization(*known[:-1], signature.decode().lower())
+
+    def keep(self, value: bytes, authorization: Authorization) -> None:
+        """Know all of `value` before its signature, when that comes last, from now on."""
+        at = value.rfind(_SIGNATURE_IS) + len(_SIGNATURE_IS)
+        start, parsed = value[:at], self._parsed
+        if (
+            start in parsed
+            or len(start) > _KEPT_BYTES
+            or value[at:].decode("latin-1").lower() != authorization.signature
+        ):
+            return
+        if len(parsed) >= self._entries:
+            del parsed[next(iter(parsed))]
+        parsed[start] = authorization
+
+
 class SigningKeys:
     """Derived keys of recent scopes: a scope lasts a day, a derivation takes five HMACs."""
 
@@ -176,32 +212,37 @@ def verify(
 
 
 def _signed_values(request: SentRequest, names: Sequence[bytes]) -> dict[bytes, bytes]:
-    values: dict[bytes, bytes] = {}
-    for name, value in request.headers:
-        if name in names:
-            if name in values:
+    found = request.first()
+    if len(found) != len(request.headers):
+        sent = [name for name, _ in request.headers]
+        for index, name in enumerate(sent):
+            if name in names and name in sent[:index]:
                 raise Refused(f"signed header {name.decode('latin-1')} was sent twice")
-            values[name] = value.strip()
-    if len(values) != len(names):
-        missing = next(name for name in names if name not in values)
-        raise Refused(f"signed header {missing.decode('latin-1')} was not sent")
-    return values
+    try:
+        return {name: found[name].strip() for name in names}
+    except KeyError as missing:
+        raise Refused(f"signed header {missing.args[0].decode('latin-1')} was not sent") from None
 
 
 def _check_date(date: bytes, scope: bytes | None, now_ms: int, skew_seconds: int) -> None:
     try:
-        parts = _DATE.fullmatch(date)
-        if parts is None:
-            raise ValueError
-        # strptime alone would take as long as the rest of the check.
-        year, month, day, hour, minute, second = map(int, parts.groups())
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        moment_ms = _moment_ms(date)
     except ValueError:
         raise Refused("X-Sdk-Date is not a UTC time as yyyymmddThhmmssZ") from None
     if scope is not None and scope.partition(b"/")[0] != date[:8]:
         raise Refused("the date in Credential is not that of X-Sdk-Date")
-    if abs(moment.timestamp() * 1000 - now_ms) > skew_seconds * 1000:
+    if abs(moment_ms - now_ms) > skew_seconds * 1000:
         raise Refused(f"X-Sdk-Date is more than {skew_seconds} seconds from the server's time")
+
+
+@lru_cache(64)  # clients send the second they are in
+def _moment_ms(date: bytes) -> float:
+    parts = _DATE.fullmatch(date)
+    if parts is None:
+        raise ValueError
+    # strptime alone would take as long as the rest of the check.
+    year, month, day, hour, minute, second = map(int, parts.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() * 1000
 
 
 def _canonical_requests(
@@ -211,15 +252,34 @@ def _canonical_requests(
     but the old Python SDK."""
     start = request.method.upper().encode("latin-1") + b"\n" + canonical_path(request.path) + b"\n"
     pairs = query_pairs(request.query)
+    names = authorization.names
+    usual = start + canonical_query(pairs) + b"\n" + _block(names, _squeezed(values)) + b"\n"
+    usual += authorization.names_text + b"\n" + _body_hash(request)
+    yield usual
     for digest in _body_hashes(request):
         end = b"\n" + authorization.names_text + b"\n" + digest
         for query in _queries(pairs):
-            for headers in _header_blocks(request, authorization.names, values):
-                yield start + query + b"\n" + headers + end
+            for headers in _header_blocks(request, names, values):
+                other = start + query + b"\n" + headers + end
+                if other != usual:
+                    yield other
+
+
+def _body_hash(request: SentRequest) -> bytes:
+    if not request.body_hash:
+        request.body_hash = sha256(request.body).hexdigest()
+    return request.body_hash.encode()
+
+
+def _squeezed(values: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    for value in values.values():
+        if b"  " in value or b"\t" in value:
+            return {name: _SPACES.sub(b" ", value) for name, value in values.items()}
+    return values
 
 
 def _body_hashes(request: SentRequest) -> Iterator[bytes]:
-    yield sha256(request.body).hexdigest().encode()
+    yield _body_hash(request)
     # Only a text the signer chose can match here: a request signed with a body's hash cannot be turned into this.
     if any(name == b"x-sdk-content-sha256" and value == UNSIGNED_PAYLOAD for name, value in request.headers):
         yield UNSIGNED_PAYLOAD
@@ -228,10 +288,7 @@ def _body_hashes(request: SentRequest) -> Iterator[bytes]:
 def _header_blocks(
     request: SentRequest, names: Sequence[bytes], values: dict[bytes, bytes]
 ) -> Iterator[bytes]:
-    squeezed = {
-        name: _SPACES.sub(b" ", value) if b"  " in value or b"\t" in value else value
-        for name, value in values.items()
-    }
+    squeezed = _squeezed(values)
     yield _block(names, squeezed)
     if squeezed != values:
         yield _block(names, values)  # py3 trims only
@@ -287,6 +344,9 @@ def canonical_query(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def _queries(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    if not pairs:
+        yield b""
+        return
     first = canonical_query(pairs)
     yield first
     # The old Python SDK signs an empty value as a bare name.

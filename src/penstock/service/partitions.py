@@ -83,6 +83,8 @@ class Partitions:
         """See PartitionStore.put. Packed batches are opened only when their records must be counted."""
         if rate.writes_freely:
             results = await self._log.append(batches)
+            if len(batches) == 1:
+                return [Stored(_records(batches[0]), results[0])]
             return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
         admitted = [self._admit(batch, rate) for batch in batches]
         kept = [

@@ -21,7 +21,8 @@ from penstock.config import decode_settings
 from penstock.http.app import Application
 from penstock.http.exchange import Response
 from penstock.http.listen import raise_file_limit, tls_context
-from penstock.http.protocol import Shared
+from penstock.http.protocol import factory
+from penstock.http.shared import Shared
 from penstock.iam.authenticator import make_authenticator
 from penstock.iam.base import SentRequest
 from penstock.iam.identity import Identity
@@ -111,7 +112,7 @@ class Worker:
         )
         self.shared = Shared(Application(context, (), forward=self._forward, failed=self._failed), loop)
         self.server = await loop.create_server(
-            self.shared.factory(), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
+            factory(self.shared, loop), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
         )
         gc.collect()
         gc.freeze()

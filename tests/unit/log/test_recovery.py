@@ -94,7 +94,7 @@ async def test_another_format_version_is_refused_and_left_alone(tmp_path: Path, 
     else:
         tail = tmp_path / "log" / "clean"
         raw = tail.read_bytes()
-    tail.write_bytes(_as_version_2(raw, clean) + (b"" if clean else b"whatever version 2 holds"))
+    tail.write_bytes(_as_version_9(raw, clean) + (b"" if clean else b"whatever version 9 holds"))
     before = tail.read_bytes()
     with pytest.raises(UnsupportedFormat, match="reads format 1"):
         await start(tmp_path)
@@ -102,13 +102,13 @@ async def test_another_format_version_is_refused_and_left_alone(tmp_path: Path, 
     Disk().lock(str(tmp_path / "log" / "LOCK"))  # not held any more
 
 
-def _as_version_2(raw: bytes, table: bool) -> bytes:
+def _as_version_9(raw: bytes, table: bool) -> bytes:
     from crc32c import crc32c
 
     if table:
-        begin = raw[:4] + b"\2\0" + raw[6:8]
+        begin = raw[:4] + b"\x09\0" + raw[6:8]
         return begin + crc32c(raw[12:], crc32c(begin)).to_bytes(4, "little") + raw[12:]
-    body = raw[:8] + b"\2\0" + raw[10:60]
+    body = raw[:8] + b"\x09\0" + raw[10:60]
     return body + crc32c(body).to_bytes(4, "little")
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -21,6 +22,7 @@ from penstock.config import Sync
 from penstock.log.base import ReadOnly
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OutOfFiles
+from penstock.log.files.journal import Journals
 from penstock.log.files.segment import Partition, Segment
 from penstock.log.files.writer import Entry, Run, Writer
 
@@ -29,6 +31,10 @@ DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
 
 T = TypeVar("T")
+MakeJournals = Callable[
+    [ThreadPoolExecutor, Callable[[Callable[[], None]], None], Callable[[Writer], None]], Journals
+]
+"""From a pool of threads, a way to have something done on the commit thread, and whom to tell of read-only writers."""
 _log = structlog.get_logger("penstock.log")
 
 
@@ -46,7 +52,7 @@ class Group:
 class Committer:
     """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
     wait for it go on. `files_at_once`: files written to before the first of them is synced, so kept open (in mode
-    `interval` between groups too)."""
+    `interval` between groups too). `journals` makes them, for mode `always`."""
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Committer:
         mode: Sync,
         publish: Callable[[Partition, list[Run]], None],
         files_at_once: int,
+        journals: MakeJournals | None,
     ) -> None:
         self._loop = loop
         self._disk = disk
@@ -70,6 +77,11 @@ class Committer:
         """None: a group has begun to form. A call: something to do between groups."""
         self._stopping = False
         self._pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="log-sync")
+        self._journals: Journals | None = None
+        if journals is not None and self._mode == "always":
+            self._journals = journals(
+                self._pool, lambda call: self._queue.put(partial(self._guard, call)), self.note_problem
+            )
         self._dirty: dict[Writer, None] = {}
         self._sync_at = 0.0
         self._behind: Future[list[tuple[Writer, Segment, int]]] | None = None
@@ -80,6 +92,13 @@ class Committer:
         self._thread.start()
 
     # On the event loop.
+
+    def health(self) -> list[str]:
+        """Why writing is not trusted, a sentence each."""
+        found = [self.crash] if self.crash is not None else []
+        if self._journals is not None and self._journals.problem is not None:
+            found.append(self._journals.problem)
+        return found + list(self.problems.values())
 
     def submit(self, entries: list[Entry]) -> asyncio.Future[None]:
         """Queue entries; the future is done when each has its result."""
@@ -117,6 +136,8 @@ class Committer:
         self._queue.put(last)
         await self._loop.run_in_executor(None, self._thread.join)
         self._pool.shutdown()
+        if self._journals is not None:
+            self._journals.close(remove=self.crash is None and not self.problems)
 
     def _finish(self, group: Group) -> None:
         try:
@@ -164,12 +185,21 @@ class Committer:
         for entry in group.entries:
             by_writer.setdefault(entry.writer, []).append(entry)
         touched = list(by_writer.items())
+        if self._journals is not None and self._journals.takes(group.entries, len(touched)):
+            self._commit_slice(group, touched, now_ms, journals=self._journals)
+            return
         # A group may touch more partitions than files can be open.
         for at in range(0, len(touched), self._slice):
             self._commit_slice(group, touched[at : at + self._slice], now_ms)
 
     def _commit_slice(
-        self, group: Group, touched: list[tuple[Writer, list[Entry]]], now_ms: int, *, last_try: bool = False
+        self,
+        group: Group,
+        touched: list[tuple[Writer, list[Entry]]],
+        now_ms: int,
+        *,
+        last_try: bool = False,
+        journals: Journals | None = None,
     ) -> None:
         written = []
         for writer, entries in touched:
@@ -177,8 +207,12 @@ class Committer:
                 written.append((writer, runs))
             else:
                 self.note_problem(writer)
+            if journals is not None:
+                writer.release()
         self._disk.reached("after_write_before_sync")
-        if self._mode == "always":
+        if journals is not None:
+            _sync_in(journals, written)
+        elif self._mode == "always":
             self._sync([writer for writer, _ in written])
         self._disk.reached("after_sync_before_ack")
         for writer, runs in written:
@@ -257,6 +291,17 @@ class Committer:
             self._loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:
             pass  # the loop is gone, and with it everybody who waited
+
+
+def _sync_in(journals: Journals, written: list[tuple[Writer, list[Run]]]) -> None:
+    try:
+        journals.write(written)
+    except OSError as error:
+        for writer, _ in written:
+            writer.journal_failed(error)
+    else:
+        for writer, _ in written:
+            writer.journaled()
 
 
 def _starved(entry: Entry) -> bool:

@@ -15,9 +15,11 @@ from typing import NamedTuple
 from penstock.log.base import PartitionRef
 from penstock.log.files.disk import Disk, write_small
 from penstock.log.files.errors import AlreadyInUse
-from penstock.log.files.format import End, pack_ends
+from penstock.log.files.format import JOURNAL_VERSION, VERSION, End, pack_ends
+from penstock.log.files.journal import number_of
 from penstock.log.files.pool import FilePool
 from penstock.log.files.recovery import Found, load_ends, recover
+from penstock.log.files.replay import replay
 from penstock.log.files.segment import Segment, index_path, partition_directory
 
 FOLDER = "log"
@@ -29,12 +31,14 @@ RECOVERY_THREADS = 8
 
 
 class Opened(NamedTuple):
-    """A locked directory and what recovery found in it. `ends`: the table of ends of the last close in order."""
+    """A locked directory and what recovery found in it. `ends`: the table of ends of the last close in order; `problems`: what of its
+    journals is unreadable."""
 
     root: str
     lock: int
     found: list[Found]
     ends: dict[PartitionRef, End]
+    problems: list[str]
 
 
 def open_directory(disk: Disk, data: str) -> Opened:
@@ -50,15 +54,18 @@ def open_directory(disk: Disk, data: str) -> Opened:
     try:
         # Step 2: was it closed in order? From now on the table only says what was durable at least.
         ends = load_ends(disk, f"{root}/{CLEAN}")
-        in_order = ends is not None
+        closed = ends is not None
         if ends is None:
             ends = load_ends(disk, f"{root}/{ENDS}") or {}
         # Step 3: finish deletions.
         for name in disk.names(root):
             if name.startswith(DELETING):
                 remove_moved(disk, root, f"{root}/{name}")
-        found = _recover_all(disk, root, ends, in_order)
-        if in_order:
+        # Before any segment is looked at: what journals hold of them.
+        replayed = replay(disk, root)
+        in_order = closed and not replayed.changed and not replayed.failed
+        found = _recover_all(disk, root, ends, in_order, replayed.failed)
+        if closed:
             disk.rename(f"{root}/{CLEAN}", f"{root}/{ENDS}")
         else:
             with suppress(FileNotFoundError):
@@ -67,14 +74,20 @@ def open_directory(disk: Disk, data: str) -> Opened:
     except BaseException:
         disk.close(lock)
         raise
-    return Opened(root, lock, found, ends)
+    return Opened(root, lock, found, ends, replayed.problems)
 
 
-def _recover_all(disk: Disk, root: str, ends: dict[PartitionRef, End], in_order: bool) -> list[Found]:
-    """Steps 4 to 11 for every partition. After a crash most of the time is waiting for the disk, one sync a partition."""
+def _recover_all(
+    disk: Disk, root: str, ends: dict[PartitionRef, End], in_order: bool, failed: dict[PartitionRef, str]
+) -> list[Found]:
+    """Steps 4 to 11 for every partition; those in `failed` stay read-only, for that reason. After a crash most of the time is
+    waiting for the disk, one sync a partition."""
 
     def one(ref: PartitionRef) -> Found:
-        return recover(disk, root, ref, ends.get(ref), in_order=in_order)
+        found = recover(disk, root, ref, ends.get(ref), in_order=in_order)
+        if (reason := failed.get(ref)) is None:
+            return found
+        return found._replace(tail=found.tail._replace(read_only=reason), problems=[*found.problems, reason])
 
     refs = list_partitions(disk, root)
     if in_order or len(refs) < RECOVERY_THREADS:
@@ -144,5 +157,13 @@ def remove_segments(disk: Disk, files: FilePool, segments: Sequence[Segment]) ->
 
 def write_clean(disk: Disk, root: str, ends: Sequence[End]) -> None:
     """Record that the log was closed in order. Without it the next start reads the tail segments."""
+    version = JOURNAL_VERSION if any(map(number_of, disk.names(root))) else VERSION
     with suppress(OSError):
-        write_small(disk, f"{root}/{CLEAN}", pack_ends(ends), durable=True)
+        write_small(disk, f"{root}/{CLEAN}", pack_ends(ends, version), durable=True)
+
+
+def mark_journals(disk: Disk, opened: Opened) -> None:
+    """Before the first journal: a program that knows none must refuse this directory, or it would start without what they hold.
+    Raises OSError."""
+    ends = pack_ends(list(opened.ends.values()), JOURNAL_VERSION)
+    write_small(disk, f"{opened.root}/{ENDS}", ends, durable=True)

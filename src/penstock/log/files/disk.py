@@ -84,6 +84,11 @@ class Disk:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def free(self, path: str) -> int:
+        """Bytes that may still be written to the file system of a directory."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
+
     def lock(self, path: str) -> int | None:
         """Descriptor that holds an exclusive lock on a file until closed; None when another process has it."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -45,6 +45,7 @@ from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
+from penstock.log.files.journal import GROUPS_BEFORE, JOURNAL_BYTES, Journals
 from penstock.log.files.pool import FilePool
 from penstock.log.files.reader import Loaded, Reader, Source, Wanted
 from penstock.log.files.segment import Partition, Segment
@@ -72,6 +73,8 @@ class FileLog:
         segment_bytes: int,
         cache_bytes: int,
         open_files: int,
+        journal_bytes: int,
+        groups_before_journal: int,
     ) -> None:
         self._root = opened.root
         self._lock = opened.lock
@@ -82,14 +85,45 @@ class FileLog:
         self._cache = FrameCache(cache_bytes)
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
-        self._committer = Committer(self._loop, disk, clock, sync, self._publish, max(1, open_files // 2))
+
+        def journals(
+            pool: ThreadPoolExecutor,
+            call: Callable[[Callable[[], None]], None],
+            broken: Callable[[Writer], None],
+        ) -> Journals:
+            mark = partial(directory.mark_journals, disk, opened)
+            return Journals(
+                disk,
+                opened.root,
+                pool,
+                call,
+                broken,
+                mark,
+                size=journal_bytes,
+                groups_before=groups_before_journal,
+            )
+
+        self._committer = Committer(
+            self._loop,
+            disk,
+            clock,
+            sync,
+            self._publish,
+            max(1, open_files // 2),
+            journals if journal_bytes else None,
+        )
         self._partitions: dict[PartitionRef, Partition] = {}
         self._writers: dict[PartitionRef, Writer] = {}
         self._indexed: OrderedDict[Segment, None] = OrderedDict()
         self._ends: dict[PartitionRef, End] = opened.ends
         self._closed = False
-        self.damage: tuple[str, ...] = tuple(problem for f in opened.found for problem in f.problems)
+        self.damage: tuple[str, ...] = (
+            *opened.problems,
+            *(problem for f in opened.found for problem in f.problems),
+        )
         """What recovery found unreadable, a sentence each."""
+        for problem in opened.problems:
+            _log.error("journal damaged", problem=problem)
         for found in opened.found:
             ref = found.partition.ref
             writer = Writer(found.partition, disk, self._files, segment_bytes)
@@ -311,6 +345,13 @@ class FileLog:
             for ref, writer in writers.items():
                 writer.deleted = writer.partition.deleted = False
                 self._writers[ref], self._partitions[ref] = writer, writer.partition
+
+            def finish() -> None:
+                for writer in writers.values():
+                    writer.finish()
+
+            # A journal may have let go of it, taking it for deleted.
+            await self._committer.between_groups(finish)
             raise of_write(error, f"deleting stream {stream_id}") from error
         for ref, writer in writers.items():
             self._ends.pop(ref, None)
@@ -362,10 +403,8 @@ class FileLog:
 
     def health(self) -> Health:
         """See RecordLog.health."""
-        problems = tuple(self._committer.problems.values())
-        if self._committer.crash is not None:
-            problems = (self._committer.crash, *problems)
-        return Health(not problems, problems)
+        problems = self._committer.health()
+        return Health(not problems, tuple(problems))
 
     async def close(self) -> None:
         """See RecordLog.close. The table of ends written last tells the next start that nothing was cut short."""
@@ -505,11 +544,14 @@ async def open_log(
     segment_bytes: int = 64 << 20,
     cache_bytes: int = 24 << 20,
     open_files: int = 256,
+    journal_bytes: int = JOURNAL_BYTES,
+    groups_before_journal: int = GROUPS_BEFORE,
 ) -> FileLog:
     """The log in DIRECTORY/log, recovered and ready.
 
     `segment_bytes`: size at which a segment is sealed (4 KiB to 1 GiB); `cache_bytes`: memory for recent frames;
-    `open_files`: descriptors kept. Raises AlreadyInUse, UnsupportedFormat, OSError.
+    `open_files`: descriptors kept; `journal_bytes`: size of a journal (0: there are none), made after `groups_before_journal` groups
+    that want one. Raises AlreadyInUse, UnsupportedFormat, OSError.
     """
     if not 4096 <= segment_bytes <= 1 << 30:
         raise ValueError("segment_bytes is 4096 to 1 GiB")
@@ -517,5 +559,5 @@ async def open_log(
     opened = await asyncio.to_thread(directory.open_directory, disk, os.fspath(directory_))
     return FileLog(
         opened, sync=sync, clock=clock, disk=disk, segment_bytes=segment_bytes, cache_bytes=cache_bytes,
-        open_files=open_files,
+        open_files=open_files, journal_bytes=journal_bytes, groups_before_journal=groups_before_journal,
     )  # fmt: skip

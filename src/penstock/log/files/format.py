@@ -1,6 +1,6 @@
 """The bytes of the embedded log. Owns every layout (docs/log-format.md draws them); does no I/O.
 
-Four things are stored: segment headers, frames, sparse indexes and the table of ends. All integers are little
+Five things are stored: segment headers, frames, sparse indexes, the table of ends and the journal. All integers are little
 endian. Each carries a CRC32C. A frame cannot be all zero, and says everything about itself: stream, partition,
 first sequence number. The `salt` is random per segment and secret to clients, so no record can hold bytes that
 pass for a frame of the segment it is stored in, nor can blocks left over from another file.
@@ -29,6 +29,10 @@ SEGMENT_MAGIC = b"PENSTOCK"
 FRAME_MAGIC = b"PkFr"
 INDEX_MAGIC = b"PkIx"
 ENDS_MAGIC = b"PkEn"
+JOURNAL_MAGIC = b"PkJn"
+BATCH_MAGIC = b"PkJb"
+JOURNAL_VERSION = 2
+"""Of a table of ends that has journals beside it: who knows no journals must not open that directory."""
 
 _SEGMENT = struct.Struct("<8sHHI20sIQQI")  # + u32 crc over it
 _FRAME = struct.Struct("<4sIIIIIQQ24s")
@@ -38,10 +42,20 @@ _IDENT = struct.Struct("<20sI")
 _LEAD = struct.Struct("<4sHHI")  # magic, version, reserved, crc over all else: indexes and tables of ends
 _INDEX = struct.Struct("<IIQQQQ")  # salt, entries, segment base, segment bytes, next, last_ms
 _END = struct.Struct("<20sIIIQQQ")  # stream, partition, salt, offset, base, next, last_ms
+_JOURNAL = struct.Struct("<IQ40x")  # salt, generation; behind the lead
+_BATCH = struct.Struct(
+    "<4sIIIIQQ"
+)  # magic, salt, crc over all that follows, runs, bytes of them, generation, number
+_RUN = struct.Struct(
+    "<24sQIII"
+)  # ident, segment base, segment salt, offset in the segment, bytes; these follow
 _U32 = struct.Struct("<I")
 _CRC_FROM = _FRAME_LEAD.size
 
 assert _SEGMENT.size + 4 == HEADER_BYTES
+assert _LEAD.size + _JOURNAL.size == HEADER_BYTES
+BATCH_BYTES = _BATCH.size
+RUN_BYTES = _RUN.size
 assert _FRAME.size == FRAME_BYTES == _FRAME_LEAD.size + _FRAME_BODY.size
 
 
@@ -92,6 +106,26 @@ class IndexFile(NamedTuple):
     offsets: array[int]
     bases: array[int]
     times: array[int]
+
+
+class JournalRun(NamedTuple):
+    """Bytes that belong into a segment, one frame or more (and its header before the first ones): where, and `data`, `length`
+    bytes in all."""
+
+    name: bytes
+    base: int
+    salt: int
+    offset: int
+    length: int
+    data: Sequence[bytes | memoryview]
+
+
+class JournalBatch(NamedTuple):
+    """Runs that were committed together; the batch ends before `end` of the journal."""
+
+    number: int
+    runs: list[JournalRun]
+    end: int
 
 
 class End(NamedTuple):
@@ -220,13 +254,13 @@ def unpack_index(raw: bytes) -> IndexFile | None:
     return IndexFile(salt, base, size, next_, last_ms, values[:n], values[n : 2 * n], values[2 * n :])
 
 
-def pack_ends(ends: Sequence[End]) -> bytes:
+def pack_ends(ends: Sequence[End], version: int = VERSION) -> bytes:
     """Bytes of a table of ends."""
     body = b"".join(
         _END.pack(e.stream_id.encode("ascii"), e.partition, e.salt, e.offset, e.base, e.next, e.last_ms)
         for e in ends
     )
-    return _with_lead(ENDS_MAGIC, body)
+    return _with_lead(ENDS_MAGIC, body, version)
 
 
 def unpack_ends(raw: bytes) -> list[End] | None:
@@ -234,15 +268,80 @@ def unpack_ends(raw: bytes) -> list[End] | None:
     body = _checked(raw, ENDS_MAGIC)
     if body is None or len(body) % _END.size:
         return None
-    if (version := _LEAD.unpack_from(raw)[1]) != VERSION:
-        raise UnknownVersion(f"log format {version}; this program reads format {VERSION}")
+    if (version := _LEAD.unpack_from(raw)[1]) not in (VERSION, JOURNAL_VERSION):
+        raise UnknownVersion(
+            f"log format {version}; this program reads format {VERSION} and {JOURNAL_VERSION}"
+        )
     return [
         End(stream.rstrip(b"\0").decode("ascii"), *numbers) for stream, *numbers in _END.iter_unpack(body)
     ]
 
 
-def _with_lead(magic: bytes, body: bytes) -> bytes:
-    begin = _LEAD.pack(magic, VERSION, 0, 0)[: -_U32.size]
+def pack_journal(salt: int, generation: int) -> bytes:
+    """Header bytes of a journal."""
+    return _with_lead(JOURNAL_MAGIC, _JOURNAL.pack(salt, generation))
+
+
+def unpack_journal(raw: bytes) -> tuple[int, int] | None:
+    """Salt and generation, or None when the bytes are no intact header. Raises UnknownVersion."""
+    body = _checked(raw[:HEADER_BYTES], JOURNAL_MAGIC)
+    if body is None or len(body) != _JOURNAL.size:
+        return None
+    if (version := _LEAD.unpack_from(raw)[1]) != VERSION:
+        raise UnknownVersion(f"journal format {version}; this program reads format {VERSION}")
+    salt, generation = _JOURNAL.unpack(body)
+    return salt, generation
+
+
+def pack_batch(
+    salt: int, generation: int, number: int, runs: Sequence[JournalRun]
+) -> list[bytes | memoryview]:
+    """A batch of a journal, in pieces."""
+    pieces: list[bytes | memoryview] = [b""]
+    for run in runs:
+        pieces.append(_RUN.pack(run.name, run.base, run.salt, run.offset, run.length))
+        pieces += run.data
+    length = sum(map(len, pieces))
+    head = _BATCH.pack(BATCH_MAGIC, salt, 0, len(runs), length, generation, number)
+    crc = crc32c(head[12:])
+    for piece in pieces:
+        crc = crc32c(piece, crc)
+    pieces[0] = head[:8] + _U32.pack(crc) + head[12:]
+    return pieces
+
+
+def batch_at(view: memoryview, position: int, salt: int, generation: int, number: int) -> JournalBatch | None:
+    """The intact batch at `position` of a journal, of this salt and generation and of `number` or later."""
+    if position + BATCH_BYTES > len(view):
+        return None
+    magic, salt_, crc, count, length, generation_, number_ = _BATCH.unpack_from(view, position)
+    start, end = position + BATCH_BYTES, position + BATCH_BYTES + length
+    if (
+        magic != BATCH_MAGIC
+        or salt_ != salt
+        or generation_ != generation
+        or number_ < number
+        or end > len(view)
+    ):
+        return None
+    if crc32c(view[position + 12 : end]) != crc:
+        return None
+    runs = []
+    for _ in range(count):
+        name, base, segment_salt, offset, size = _RUN.unpack_from(view, start)
+        start += RUN_BYTES
+        runs.append(JournalRun(name, base, segment_salt, offset, size, [view[start : start + size]]))
+        start += size
+    return JournalBatch(number_, runs, end)
+
+
+def batch_mark(salt: int) -> bytes:
+    """The first 8 bytes of every batch of a journal."""
+    return BATCH_MAGIC + _U32.pack(salt)
+
+
+def _with_lead(magic: bytes, body: bytes, version: int = VERSION) -> bytes:
+    begin = _LEAD.pack(magic, version, 0, 0)[: -_U32.size]
     return begin + _U32.pack(crc32c(body, crc32c(begin))) + body
 
 

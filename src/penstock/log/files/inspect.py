@@ -13,6 +13,7 @@ from penstock.log.files import format as fmt
 from penstock.log.files.directory import CLEAN, ENDS, FOLDER, LOCK, list_partitions
 from penstock.log.files.disk import Disk, read_exactly
 from penstock.log.files.format import HEADER_BYTES, End, FrameHead, SegmentHeader
+from penstock.log.files.journal import number_of
 from penstock.log.files.recovery import load_ends, segment_bases
 from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 from penstock.log.files.segment import SUFFIX, partition_directory
@@ -134,6 +135,8 @@ def check_partition(data: Path, stream_id: str, number: int, durable: int) -> Pa
             problems.append(f"{path.name}: {error}")
     if following < durable:
         problems.append(f"records {following} to {durable - 1} were stored and are missing at the end")
+    if problems and any(map(number_of, disk.names(root))):
+        problems.append("a journal is there: what of this it holds, the next start mends")
     return PartitionReport(
         stream_id, number, len(bases), records, bases[0] if bases else 0, following, size, tuple(problems)
     )

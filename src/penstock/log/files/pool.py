@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OUT_OF_FILES
@@ -118,7 +119,10 @@ class FilePool:
             self._disk.close(handle.fd)
 
     def _shrink(self, target: int) -> None:
-        if len(self._handles) <= target:
+        surplus = len(self._handles) - target
+        if surplus <= 0:
             return
-        for handle in [h for h in self._handles.values() if not h.pins][: len(self._handles) - target]:
+        # The oldest come first, so a look at a few of many is enough.
+        idle = islice((handle for handle in self._handles.values() if not handle.pins), surplus)
+        for handle in list(idle):
             self._forget(handle)

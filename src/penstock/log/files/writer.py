@@ -3,7 +3,8 @@ by the commit thread alone (but for the flags marked below).
 
 Invariants:
 - `next` and `size` describe frames written in full; a failed write is cut off again before anything else is written.
-- Nothing is answered, and nothing becomes visible, before `synced` has passed it (mode `always`).
+- Nothing is answered, and nothing becomes visible, before `synced` has passed it (mode `always`). What lies between `flushed` and
+  `synced` is durable in a journal only, which is kept until `flushed` has passed it.
 - A segment is created only when all of the one before it is synced: what lies behind a later segment is durable.
 - After any error whose effect on the disk is unknown (a sync that failed, above all) the writer takes nothing more:
   the kernel may have dropped the pages, and a second sync would report success.
@@ -17,7 +18,14 @@ from typing import NamedTuple
 from penstock.log.base import DiskFull, Durable, Frame, LogError, ReadOnly, UnknownPartition
 from penstock.log.files.disk import Buffer, Disk, sync, write_all
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
-from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, SegmentHeader, pack_frame, pack_segment
+from penstock.log.files.format import (
+    FRAME_BYTES,
+    HEADER_BYTES,
+    JournalRun,
+    SegmentHeader,
+    pack_frame,
+    pack_segment,
+)
 from penstock.log.files.pool import FilePool, Handle
 from penstock.log.files.segment import Partition, Segment
 
@@ -36,19 +44,21 @@ class Entry:
 
 
 class Run(NamedTuple):
-    """Frames written to one segment in one go, with their offsets."""
+    """Frames written to one segment in one go, with their offsets. `journal`: the same as a journal holds it; None where there was
+    nothing to write."""
 
     segment: Segment
     frames: list[tuple[int, Frame]]
     entries: list[Entry]
+    journal: JournalRun | None = None
 
 
 class Writer:
-    """One partition's. `synced` is how much of the open segment is known to be on disk."""
+    """One partition's. `synced` is how much of the open segment is durable, `flushed` how much of that in the segment itself."""
 
     __slots__ = (
-        "_disk", "_files", "_handle", "_segment_bytes", "deleted", "epoch", "last_ms", "next", "partition",
-        "problem", "segment", "size", "synced",
+        "_begin", "_disk", "_files", "_handle", "_segment_bytes", "deleted", "epoch", "flushed", "last_ms", "next",
+        "partition", "problem", "segment", "size", "synced",
     )  # fmt: skip
 
     def __init__(self, partition: Partition, disk: Disk, files: FilePool, segment_bytes: int) -> None:
@@ -59,7 +69,9 @@ class Writer:
         self._handle: Handle | None = None
         self.segment: Segment | None = None
         """None: the next append creates one."""
-        self.size = self.synced = 0
+        self.size = self.synced = self.flushed = 0
+        self._begin = b""
+        """The open segment's header, until its first frames are written."""
         self.next = 0
         self.last_ms = 0
         self.epoch = 0
@@ -71,7 +83,7 @@ class Writer:
 
     def resume(self, segment: Segment | None, size: int, following: int, last_ms: int) -> None:
         """Go on where recovery says, all of which is synced."""
-        self.segment, self.size, self.synced = segment, size, size
+        self.segment, self.size, self.synced, self.flushed = segment, size, size, size
         self.next, self.last_ms = following, last_ms
 
     @property
@@ -92,7 +104,12 @@ class Writer:
 
     def finish(self) -> None:
         """Sync what is not, and let go of the file."""
-        if self.problem is None and not self.deleted and self.segment is not None and self.synced < self.size:
+        if (
+            self.problem is None
+            and not self.deleted
+            and self.segment is not None
+            and self.flushed < self.size
+        ):
             try:
                 self.hold()
             except OSError as error:
@@ -112,8 +129,7 @@ class Writer:
             while waiting:
                 if self.segment is None or self._is_full(waiting[0]):
                     self.roll(now_ms)
-                run = self._stage(waiting, now_ms)
-                self._write_run(run)
+                run = self._write_run(self._stage(waiting, now_ms))
                 runs.append(run)
                 del waiting[: len(run.entries)]
         except OSError as error:
@@ -124,18 +140,26 @@ class Writer:
 
     def sync(self) -> None:
         """Put on disk what has been written. Never raises: a failure makes the writer read-only."""
-        if self._handle is None or self.synced == self.size:
+        if self._handle is None or self.flushed == self.size:
             return
         try:
             sync(self._disk, self._handle.fd)
         except OSError as error:
             self._break(f"fdatasync: {error.strerror or error}")
         else:
-            self.synced = self.size
+            self.synced = self.flushed = self.size
+
+    def journaled(self) -> None:
+        """All that has been written is durable in a journal."""
+        self.synced = self.size
+
+    def journal_failed(self, error: OSError) -> None:
+        """What has been written may be in a journal or not: as after a sync that failed."""
+        self._break(f"the journal: {error.strerror or error}")
 
     def sync_behind(self) -> tuple[Segment, int] | None:
-        """Mode `interval`, on another thread while the commit thread goes on: sync what is written now, and say how
-        far, for `synced_to`. None: nothing to do, or failed."""
+        """On another thread while the commit thread goes on: sync what is written now, and say how far, for `synced_to`.
+        None: nothing to do, or failed."""
         segment, size = self.segment, self.size
         if segment is None or self.deleted or self.problem is not None:
             return None
@@ -155,6 +179,7 @@ class Writer:
         """Take note of `sync_behind`; the file may be closed when nothing was written since."""
         if segment is self.segment:
             self.synced = max(self.synced, size)
+            self.flushed = max(self.flushed, size)
             if self.synced == self.size:
                 self.release()
 
@@ -173,7 +198,7 @@ class Writer:
     def roll(self, now_ms: int) -> Segment:
         """Seal the open segment and begin one at `next`. Raises OSError; the open segment then stays open unless the
         writer became read-only."""
-        if self.problem is None and self.segment is not None and self.synced < self.size:
+        if self.problem is None and self.segment is not None and self.flushed < self.size:
             self.hold()
             self.sync()
         if self.problem is not None:
@@ -185,7 +210,8 @@ class Writer:
         handle = self._create(segment.path)
         try:
             header = SegmentHeader(ref.stream_id, ref.number, salt, self.next, self.last_ms)
-            write_all(self._disk, handle.fd, [pack_segment(header)], 0)
+            begin = pack_segment(header)
+            write_all(self._disk, handle.fd, [begin], 0)
             self._disk.reached("after_new_segment_before_sync")
             self._sync_directory()
         except OSError:
@@ -195,8 +221,8 @@ class Writer:
                 self._disk.unlink(segment.path)
             raise
         self.release()
-        self._handle, self.segment = handle, segment
-        self.size, self.synced = HEADER_BYTES, 0
+        self._handle, self.segment, self._begin = handle, segment, begin
+        self.size, self.synced, self.flushed = HEADER_BYTES, 0, 0
         return segment
 
     def _sync_directory(self) -> None:
@@ -258,7 +284,7 @@ class Writer:
             sequence += entry.count
         return Run(self.segment, frames, taken)
 
-    def _write_run(self, run: Run) -> None:
+    def _write_run(self, run: Run) -> Run:
         self.hold()
         assert self._handle is not None
         salt = run.segment.salt
@@ -268,11 +294,18 @@ class Writer:
         for _, frame in run.frames:
             buffers.append(pack_frame(ident, salt, synced, frame))
             buffers.append(frame.payload)
-        written = write_all(self._disk, self._handle.fd, buffers, self.size)
+        offset = self.size
+        written = write_all(self._disk, self._handle.fd, buffers, offset)
         last = run.frames[-1][1]
+        if self._begin:  # a header that was never synced goes into the journal with the first frames
+            journal = JournalRun(ident, run.segment.base, salt, 0, offset + written, [self._begin, *buffers])
+            self._begin = b""
+        else:
+            journal = JournalRun(ident, run.segment.base, salt, offset, written, buffers)
         self.size += written
         self.next = last.base + last.count
         self.last_ms = last.append_ms
+        return run._replace(journal=journal)
 
     def _failed(self, error: OSError) -> LogError:
         """Undo a write that failed, and say what the batches that waited for it are told."""

@@ -1,0 +1,123 @@
+"""What all connections of a listener share: the application, its limits, what is in memory for all of them together. Owns the room for
+bodies and replies, and ending everything; knows no HTTP beyond a reply's first lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from penstock.http.app import Application
+from penstock.http.cycle import Cycle
+from penstock.http.heads import Heads
+from penstock.http.manage import ManageApplication
+
+if TYPE_CHECKING:
+    from penstock.http.protocol import Protocol
+
+_UNREAD_SECONDS = 1.0
+"""A client that takes nothing for so long may be cut off when others need the room its reply takes."""
+_ROOM_SECONDS = 0.1
+
+
+class Shared:
+    """What all connections of a server share: the application, its limits, the bytes of bodies and of unread replies in memory."""
+
+    def __init__(self, app: Application | ManageApplication, loop: asyncio.AbstractEventLoop) -> None:
+        self.app = app
+        self.limits = app.context.limits
+        self.in_flight = 0
+        self.draining = False
+        self.unread: dict[Protocol, Unread] = {}
+        """Connections whose client has not taken its reply yet, the oldest first."""
+        self.connections: set[Protocol] = set()
+        self.waiting: set[Cycle] = set()
+        """Requests whose answer waits for something: held here, for nothing else has to hold them."""
+        self.heads = Heads()
+        self._emptied = asyncio.Event()
+        self._loop = loop
+        self._starts_at = 0
+        self._starts: dict[int, str] = {}
+        app.room = self.room
+
+    def start(self, status: int) -> str:
+        """The status line and the Date header, made once a second."""
+        now = int(time.time())
+        if now != self._starts_at:
+            self._starts_at = now
+            self._starts = {}
+        start = self._starts.get(status)
+        if start is None:
+            date = email.utils.formatdate(now, usegmt=True)
+            start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {date}\r\n"
+            self._starts[status] = start
+        return start
+
+    async def finish(self, seconds: float) -> None:
+        """Let every request that has arrived be answered; cut what takes longer."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty(), seconds)
+        for connection in list(self.connections):
+            connection.transport.abort()
+        # A turn of the loop for the aborted ones to go.
+        await asyncio.sleep(0)
+
+    async def _empty(self) -> None:
+        while self.connections:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def left(self, connection: Protocol) -> None:
+        """A connection has gone."""
+        self.connections.discard(connection)
+        self.unread.pop(connection, None)
+        self._emptied.set()
+
+    async def room(self) -> None:
+        """Return once what clients have not read leaves room for another large reply. Clients that take nothing for a while
+        are the ones that make it, by being cut off."""
+        while self.unread and not self._make_room():  # noqa: ASYNC110 nothing tells when a client has read some more
+            await asyncio.sleep(_ROOM_SECONDS)
+
+    def _make_room(self) -> bool:
+        now, total = self._loop.time(), 0
+        for connection, mark in list(self.unread.items()):
+            waiting = connection.transport.get_write_buffer_size()
+            if not waiting:
+                del self.unread[connection]
+                continue
+            if waiting != mark.waiting:
+                mark.waiting, mark.since = waiting, now
+            total += waiting
+        most = self.limits.replies_unread_bytes
+        for connection, mark in list(self.unread.items()):
+            if total <= most:
+                break
+            if now - mark.since >= _UNREAD_SECONDS:
+                total -= mark.waiting
+                del self.unread[connection]
+                connection.transport.abort()
+        return total <= most
+
+    def sweep(self) -> None:
+        """Close what is too slow or idle; called once a second."""
+        now = self._loop.time()
+        for connection in list(self.connections):
+            connection.sweep(now)
+
+
+class Unread:
+    """How much of a reply a client has not taken, and since when that has not changed."""
+
+    __slots__ = ("since", "waiting")
+
+    def __init__(self, waiting: int, since: float) -> None:
+        self.waiting = waiting
+        self.since = since

@@ -1,0 +1,170 @@
+"""What journals hold is written into the segments that lack it, before anything else looks at these. Owns that step of
+docs/log-format.md; may be killed at any moment and begun again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+
+from penstock.log.base import PartitionRef
+from penstock.log.files import format as fmt
+from penstock.log.files.disk import Disk, read_exactly, sync, write_all
+from penstock.log.files.errors import UnsupportedFormat
+from penstock.log.files.format import HEADER_BYTES, JournalRun
+from penstock.log.files.journal import number_of
+from penstock.log.files.segment import SUFFIX, partition_directory
+
+THREADS = 8
+
+
+class Replayed(NamedTuple):
+    """`changed`: segments got something they lacked. `problems`: what of the journals is unreadable or has no place, a sentence each.
+    `failed`: partitions that what is theirs could not be written into, and why; the journals stay for the next start."""
+
+    changed: bool
+    problems: list[str]
+    failed: dict[PartitionRef, str]
+
+
+class _Segment(NamedTuple):
+    ref: PartitionRef
+    base: int
+
+
+def replay(disk: Disk, root: str) -> Replayed:
+    """Bring all journals of a directory into its segments and remove them. Raises OSError when a journal cannot be read,
+    UnsupportedFormat."""
+    names = sorted((name for name in disk.names(root) if number_of(name)), key=number_of)
+    if not names:
+        return Replayed(False, [], {})
+    problems: list[str] = []
+    journals = []
+    for name in names:
+        found = _read(disk, f"{root}/{name}", problems)
+        if found is not None:
+            journals.append(found)
+    # What was journaled first comes first: only then does each run begin where its segment ends.
+    segments: dict[_Segment, list[JournalRun]] = defaultdict(list)
+    for _, runs in sorted(journals, key=lambda journal: journal[0]):
+        for run in runs:
+            segments[_Segment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
+    changed = False
+    failed: dict[PartitionRef, str] = {}
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="log-replay") as threads:
+        results = threads.map(lambda item: _bring(disk, root, *item), segments.items())
+        for segment, result in zip(segments, results, strict=True):
+            if isinstance(result, OSError):
+                name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
+                failed[segment.ref] = (
+                    f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
+                    f"{result.strerror or result}"
+                )
+            elif isinstance(result, str):
+                problems.append(result)
+                changed = True
+            else:
+                changed |= result
+    disk.reached("after_replay_before_remove")
+    if not failed:
+        for name in names:
+            disk.unlink(f"{root}/{name}")
+        disk.fsync_dir(root)
+    return Replayed(changed, problems, failed)
+
+
+def _read(disk: Disk, path: str, problems: list[str]) -> tuple[int, list[JournalRun]] | None:
+    """Generation and runs of one journal, in order; None when it was never used."""
+    fd = disk.open(path, write=False)
+    try:
+        view = memoryview(read_exactly(disk, fd, disk.size(fd), 0))
+    finally:
+        disk.close(fd)
+    try:
+        header = fmt.unpack_journal(bytes(view[:HEADER_BYTES]))
+    except fmt.UnknownVersion as error:
+        raise UnsupportedFormat(f"{path}: {error}; nothing was changed") from error
+    if header is None:
+        # The header is on the disk before the first batch: without one nothing was acknowledged, unless it went bad later.
+        if bytes(view[HEADER_BYTES : HEADER_BYTES + 4]) == fmt.BATCH_MAGIC:
+            problems.append(f"{path}: its header is damaged; what it held was not looked at")
+        return None
+    salt, generation = header
+    runs: list[JournalRun] = []
+    position, number = HEADER_BYTES, 0
+    for batch in _batches(view, salt, generation):
+        if batch.number != number:
+            problems.append(
+                f"{path}: damaged at byte {position}; batches {number} to {batch.number - 1} cannot be read"
+            )
+        runs += batch.runs
+        position, number = batch.end, batch.number + 1
+    return generation, runs
+
+
+def _batches(view: memoryview, salt: int, generation: int) -> Iterator[fmt.JournalBatch]:
+    """Intact batches, also behind damage. Batches of earlier generations lie behind the last one: their salt is another."""
+    mark = fmt.batch_mark(salt)
+    raw: bytes = view.obj  # type: ignore[assignment]
+    position, number = HEADER_BYTES, 0
+    while 0 <= position < len(view):
+        batch = fmt.batch_at(view, position, salt, generation, number)
+        if batch is None:
+            position = raw.find(mark, position + 1)
+            continue
+        yield batch
+        position, number = batch.end, batch.number + 1
+
+
+def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> bool | str | OSError:
+    """Write into a segment what it lacks, and sync it: whether it lacked anything. A sentence when that has no place there."""
+    path = f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
+    try:
+        fd = disk.open(path, write=True)
+    except FileNotFoundError:
+        return False  # expired or deleted since: its name was on the disk before its first frame was written
+    except OSError as error:
+        return error
+    try:
+        return _fill(disk, fd, path, runs)
+    except OSError as error:
+        return error
+    finally:
+        disk.close(fd)
+
+
+def _fill(disk: Disk, fd: int, path: str, runs: list[JournalRun]) -> bool | str:
+    changed = False
+    size = disk.size(fd)
+    with suppress(fmt.UnknownVersion):
+        header = fmt.unpack_segment(read_exactly(disk, fd, HEADER_BYTES, 0))
+        if header is not None and header.salt != runs[0].salt:
+            return f"{path}: a journal speaks of another file of this name"
+    for offset, content in _joined(runs):
+        if offset > size:
+            # A copy that was made file by file from a log in use, the segment before the journal: as it was then, it is whole. Or a
+            # damaged batch, which has been said.
+            break
+        if read_exactly(disk, fd, len(content), offset) != content:
+            write_all(disk, fd, [content], offset)
+            changed = True
+        size = max(size, offset + len(content))
+    # What the kernel still has of a process that was killed may not be on the disk yet.
+    sync(disk, fd)
+    return changed
+
+
+def _joined(runs: list[JournalRun]) -> Iterator[tuple[int, bytes]]:
+    """Runs that follow each other as one."""
+    start, pieces, end = runs[0].offset, list(runs[0].data), runs[0].offset + runs[0].length
+    for run in runs[1:]:
+        if run.offset == end:
+            pieces += run.data
+        else:
+            yield start, b"".join(pieces)
+            start, pieces = run.offset, list(run.data)
+        end = run.offset + run.length
+    yield start, b"".join(pieces)
