@@ -47,13 +47,20 @@ class Case(NamedTuple):
     body: bytes
 
 
+def sent() -> list[Case]:
+    """The puts of real clients, but for compressed ones."""
+    return [
+        Case("protobuf" if "protobuf" in one.header("content-type") else "json", one.request.body)
+        for one in load()
+        if one.request.method == "POST"
+        and one.request.path.rstrip(b"/").endswith(b"/records")
+        and not one.header("content-encoding")
+    ]
+
+
 def seeds(corpus: Path | None = None) -> list[Case]:
     """What clients sent, generated bodies, and the files of a corpus."""
-    found = []
-    for one in load():
-        if one.request.method == "POST" and one.request.path.endswith(b"/records"):
-            kind = "protobuf" if "protobuf" in one.header("content-type") else "json"
-            found.append(Case(kind, one.request.body))
+    found = sent()
     chance = random.Random(0)
     for count in (0, 1, 1, 2, 5, 20):
         records = []

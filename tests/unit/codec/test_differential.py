@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.faults import codec_fuzz
 from tests.support import codec_cases, codecs
 
 from penstock.log.payload import encode
@@ -183,6 +184,14 @@ def test_what_clients_send_is_decoded_by_the_compiled_codec() -> None:
         assert codec_cases.put("json", text.encode())
     assert codec_cases.put("json", json.dumps(body).replace("=", "\\u003d").replace("/", "\\/").encode())
     assert codec_cases.put("protobuf", bytes.fromhex("0a027331120a1a0568656c6c6f2a0130f20100"))
+
+
+def test_every_put_a_client_was_seen_to_send_is_decoded_by_the_compiled_codec() -> None:
+    puts = codec_fuzz.sent()
+    assert {kind for kind, _ in puts} == {"json", "protobuf"}
+    assert len(puts) > 10
+    for kind, body in puts:
+        assert codec_cases.put(kind, body), body
 
 
 @pytest.mark.parametrize(
