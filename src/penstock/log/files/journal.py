@@ -38,6 +38,9 @@ GROUPS_BEFORE = 64
 """So many groups that want a journal go without: a log that is hardly used makes none."""
 FILE_SHARE = 256 << 10
 """Bytes of a group for each of its files up to which writing them twice is cheaper than syncing each file."""
+STEP_BYTES, STEP_FILES = 2 << 20, 16
+"""After so many bytes what they touched is synced already, unless it is more files: all of a full journal's at once would keep the
+disk from the next groups for as long as it takes to write them."""
 FREE_SHARE = 16
 """A journal takes at most this part of what is free on the disk."""
 _ZEROS = bytes(1 << 20)
@@ -63,7 +66,7 @@ class _Journal:
         self.salt = 0
         self.generation = 0
         self.number = 0
-        self.offset = HEADER_BYTES
+        self.offset = self.stepped = HEADER_BYTES
         self.touched: dict[Writer, tuple[Segment, int]] = {}
         """Up to where segments have to be synced before this file is written over."""
 
@@ -97,6 +100,7 @@ class Journals:
         self._numbers = max([0, *map(number_of, disk.names(root))])
         self._generation = 0
         self._marked = False
+        self._stepping = False
         self.problem: str | None = None
         """Why there are no journals any more until restart."""
 
@@ -143,6 +147,8 @@ class Journals:
             self._give_up(f"the journal: {error.strerror or error}")
             raise
         active.number += 1
+        if active.offset - active.stepped >= STEP_BYTES and not self._stepping:
+            self._step(active)
 
     def close(self, *, remove: bool) -> None:
         """Close all; with `remove` every segment is synced, so nothing needs them. No thread of the pool's runs any more."""
@@ -170,6 +176,29 @@ class Journals:
             self._prepare(journal)
         return None
 
+    def _step(self, journal: _Journal) -> None:
+        journal.stepped = journal.offset
+        behind = [writer for writer, (_, size) in journal.touched.items() if writer.flushed < size]
+        if not 0 < len(behind) <= STEP_FILES:
+            return
+        self._stepping = True
+
+        def done(found: list[tuple[Segment, int] | None]) -> None:
+            self._stepping = False
+            self._take(behind, found)
+
+        def one_by_one() -> None:
+            found = [writer.sync_behind() for writer in behind]
+            self._call(lambda: done(found))
+
+        self._pool.submit(one_by_one)
+
+    def _take(self, writers: list[Writer], found: list[tuple[Segment, int] | None]) -> None:
+        for writer, synced in zip(writers, found, strict=True):
+            if synced is not None:
+                writer.synced_to(*synced)
+            self._broken(writer)
+
     def _flush(self, journal: _Journal) -> None:
         journal.state = _State.FLUSHING
         writers = list(journal.touched)
@@ -180,18 +209,13 @@ class Journals:
             nonlocal left
             left -= 1
             if not left:
-                self._flushed(
-                    journal, [(w, future.result()) for w, future in zip(writers, waiting, strict=True)]
-                )
+                self._take(writers, [future.result() for future in waiting])
+                self._flushed(journal)
 
         for future in waiting:
             future.add_done_callback(lambda _: self._call(one_done))
 
-    def _flushed(self, journal: _Journal, done: list[tuple[Writer, tuple[Segment, int] | None]]) -> None:
-        for writer, synced in done:
-            if synced is not None:
-                writer.synced_to(*synced)
-            self._broken(writer)
+    def _flushed(self, journal: _Journal) -> None:
         self._disk.reached("after_flush_before_reuse")
         if self.problem is None and all(map(_needless, journal.touched, journal.touched.values())):
             journal.touched.clear()
@@ -203,7 +227,7 @@ class Journals:
         self._generation += 1
         journal.state = _State.PREPARING
         journal.salt, journal.generation = self._disk.salt(), self._generation
-        journal.number, journal.offset = 0, HEADER_BYTES
+        journal.number, journal.offset, journal.stepped = 0, HEADER_BYTES, HEADER_BYTES
         self._pool.submit(self._make, journal)
 
     def _prepared(self, journal: _Journal, error: OSError | None) -> None:
