@@ -261,6 +261,28 @@ async def test_old_batches_are_not_taken_for_new_ones(tmp_path: Path) -> None:
     await _holds(crashed, records)
 
 
+async def test_journals_are_replayed_in_the_order_they_were_written(tmp_path: Path) -> None:
+    """Not in that of their names or headers: which of two is ready first depends on threads."""
+    crashed, records = await _crashed(tmp_path)
+    (journal,) = journals(crashed)
+    _without_what_was_not_synced(crashed, journal)
+    raw = memoryview(journal.read_bytes())
+    header = fmt.unpack_journal(bytes(raw[:64]))
+    assert header is not None
+    batches, position = [], 64
+    while (batch := fmt.batch_at(raw, position, *header, 0)) is not None:
+        batches.append(batch)
+        position = batch.end
+    half = len(batches) // 2
+    journal.unlink()
+    for name, generation, part in ((1, 3, batches[half:]), (2, 2, batches[:half])):
+        content = fmt.pack_journal(7, generation)
+        for batch in part:
+            content += b"".join(fmt.pack_batch(7, generation, batch.number, batch.runs))
+        (crashed / "log" / f"journal-{name:010d}").write_bytes(content.ljust(SIZE, b"\0"))
+    await _holds(crashed, records)
+
+
 async def test_a_copy_of_a_log_in_use_is_a_prefix(tmp_path: Path) -> None:
     """R24: the segments are copied first, the journals when they have been written over twice."""
     log, records = await _in_use(tmp_path / "log")

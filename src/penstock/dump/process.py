@@ -31,7 +31,7 @@ from penstock.model.tasks import TaskPosition
 from penstock.rpc import Peer
 from penstock.runtime import tune
 
-NICE = 10
+NICE = 19
 """Puts and gets come first where processors are few."""
 TURN_NS = 100_000_000
 """The longest turn that the kernel gives."""

@@ -65,7 +65,6 @@ class _Journal:
         self.state = _State.PREPARING
         self.salt = 0
         self.generation = 0
-        self.number = 0
         self.offset = self.stepped = HEADER_BYTES
         self.touched: dict[Writer, tuple[Segment, int]] = {}
         """Up to where segments have to be synced before this file is written over."""
@@ -98,6 +97,9 @@ class Journals:
         self._files: list[_Journal] = []
         self._active: _Journal | None = None
         self._numbers = max([0, *map(number_of, disk.names(root))])
+        self._batch = self._numbers << 40
+        """Number of the next batch: larger than any before, in whatever order journals become ready, and than those in a journal that
+        was kept from before the start."""
         self._generation = 0
         self._marked = False
         self._stepping = False
@@ -136,7 +138,7 @@ class Journals:
             runs += [run.journal for run in its_runs if run.journal is not None]
         if not runs:
             return
-        pieces = pack_batch(active.salt, active.generation, active.number, runs)
+        pieces = pack_batch(active.salt, active.generation, self._batch, runs)
         for writer, its_runs in written:
             active.touched[writer] = (its_runs[-1].segment, writer.size)
         try:
@@ -146,7 +148,7 @@ class Journals:
         except OSError as error:
             self._give_up(f"the journal: {error.strerror or error}")
             raise
-        active.number += 1
+        self._batch += 1
         if active.offset - active.stepped >= STEP_BYTES and not self._stepping:
             self._step(active)
 
@@ -227,7 +229,7 @@ class Journals:
         self._generation += 1
         journal.state = _State.PREPARING
         journal.salt, journal.generation = self._disk.salt(), self._generation
-        journal.number, journal.offset, journal.stepped = 0, HEADER_BYTES, HEADER_BYTES
+        journal.offset = journal.stepped = HEADER_BYTES
         self._pool.submit(self._make, journal)
 
     def _prepared(self, journal: _Journal, error: OSError | None) -> None:

@@ -47,7 +47,7 @@ def replay(disk: Disk, root: str) -> Replayed:
         found = _read(disk, f"{root}/{name}", problems)
         if found is not None:
             journals.append(found)
-    # What was journaled first comes first: only then does each run begin where its segment ends.
+    # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
     segments: dict[_Segment, list[JournalRun]] = defaultdict(list)
     for _, runs in sorted(journals, key=lambda journal: journal[0]):
         for run in runs:
@@ -77,7 +77,7 @@ def replay(disk: Disk, root: str) -> Replayed:
 
 
 def _read(disk: Disk, path: str, problems: list[str]) -> tuple[int, list[JournalRun]] | None:
-    """Generation and runs of one journal, in order; None when it was never used."""
+    """Number of the first batch and the runs of one journal, in order; None when it holds none."""
     fd = disk.open(path, write=False)
     try:
         view = memoryview(read_exactly(disk, fd, disk.size(fd), 0))
@@ -94,19 +94,20 @@ def _read(disk: Disk, path: str, problems: list[str]) -> tuple[int, list[Journal
         return None
     salt, generation = header
     runs: list[JournalRun] = []
-    position, number = HEADER_BYTES, 0
-    for batch in _batches(view, salt, generation):
-        if batch.number != number:
-            problems.append(
-                f"{path}: damaged at byte {position}; batches {number} to {batch.number - 1} cannot be read"
-            )
+    position, first = HEADER_BYTES, -1
+    for start, batch in _batches(view, salt, generation):
+        if start != position:
+            problems.append(f"{path}: damaged at byte {position}; batches up to byte {start} cannot be read")
+        if first < 0:
+            first = batch.number
         runs += batch.runs
-        position, number = batch.end, batch.number + 1
-    return generation, runs
+        position = batch.end
+    return (first, runs) if runs else None
 
 
-def _batches(view: memoryview, salt: int, generation: int) -> Iterator[fmt.JournalBatch]:
-    """Intact batches, also behind damage. Batches of earlier generations lie behind the last one: their salt is another."""
+def _batches(view: memoryview, salt: int, generation: int) -> Iterator[tuple[int, fmt.JournalBatch]]:
+    """Intact batches and where they begin, also behind damage. Batches of earlier generations lie behind the last one: their salt is
+    another."""
     mark = fmt.batch_mark(salt)
     raw: bytes = view.obj  # type: ignore[assignment]
     position, number = HEADER_BYTES, 0
@@ -115,7 +116,7 @@ def _batches(view: memoryview, salt: int, generation: int) -> Iterator[fmt.Journ
         if batch is None:
             position = raw.find(mark, position + 1)
             continue
-        yield batch
+        yield position, batch
         position, number = batch.end, batch.number + 1
 
 

@@ -160,7 +160,8 @@ class Writer:
     def sync_behind(self) -> tuple[Segment, int] | None:
         """On another thread while the commit thread goes on: sync what is written now, and say how far, for `synced_to`.
         None: nothing to do, or failed."""
-        segment, size = self.segment, self.size
+        segment = self.segment
+        size = self.size
         if segment is None or self.deleted or self.problem is not None:
             return None
         try:
@@ -170,7 +171,8 @@ class Writer:
             finally:
                 self._files.release(handle)
         except OSError as error:
-            if not self.deleted:
+            # One that has been sealed meanwhile was synced then, and may have expired.
+            if not self.deleted and segment is self.segment:
                 self._break(f"fdatasync: {error.strerror or error}")
             return None
         return segment, size
@@ -221,8 +223,9 @@ class Writer:
                 self._disk.unlink(segment.path)
             raise
         self.release()
-        self._handle, self.segment, self._begin = handle, segment, begin
+        # In this order: whoever sees the new segment (`sync_behind`, on another thread) sees no size of the old one.
         self.size, self.synced, self.flushed = HEADER_BYTES, 0, 0
+        self._handle, self.segment, self._begin = handle, segment, begin
         return segment
 
     def _sync_directory(self) -> None:
