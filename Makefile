@@ -28,7 +28,7 @@ run: setup ## Start the server on 127.0.0.1:20004 with its data in ./data
 	@PENSTOCK_HINTS=1 exec $(BIN)/penstock serve --data $(DATA) --listen $(LISTEN) $(ARGS)
 
 test: check ## Check style, types and import directions, then run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: setup-dev ## Style, types and import directions only
 	$(BIN)/ruff check
