@@ -22,6 +22,7 @@ from penstock.log.base import (
     OutOfRange,
     Packed,
     PartitionRef,
+    Place,
     ReadOnly,
     UnknownPartition,
     Waiting,
@@ -128,6 +129,9 @@ class MemoryLog:
             partition.earliest = segment[-1].base + segment[-1].count
             del partition.frames[: self._segment_frames]
         return dropped
+
+    async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
+        return None
 
     def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
         frame.rendered = rendered

@@ -19,7 +19,7 @@ import structlog
 
 from penstock.catalog.base import CatalogError, Damaged
 from penstock.dump.base import LeaseLost
-from penstock.dump.core import Assigned, Piece, Reading, Trouble
+from penstock.dump.core import Assigned, Reading, Trouble
 from penstock.errors import ApiError
 from penstock.log.base import Corrupt, LogError, OutOfRange, PartitionRef
 from penstock.model.dumps import Backlog, Plan, keyed
@@ -203,10 +203,21 @@ class Coordinator:
             await self._mark(task_id, one.partition, TaskState.ERROR, one.reason)
         return found
 
-    async def read(self, task_id: str, epoch: int, partition: int, sequence: int, max_bytes: int) -> Reading:
-        """See Core."""
+    async def read(
+        self,
+        task_id: str,
+        epoch: int,
+        partition: int,
+        sequence: int,
+        max_bytes: int,
+        *,
+        outside: bool = False,
+    ) -> Reading:
+        """See Core. With `outside`, where the records are, if the caller can read them there."""
         ref = PartitionRef(self._stream(task_id, epoch).stream_id, partition)
         try:
+            if outside and (place := await self.context.log.place(ref, sequence)) is not None:
+                return Reading([], place=place)
             frames = await self.context.log.read(ref, sequence, max_bytes, _UNLIMITED, keep=False)
         except OutOfRange as error:
             return Reading([], earliest=error.bounds.earliest)
@@ -214,7 +225,7 @@ class Coordinator:
             return Reading([], damage=str(error))
         except LogError as error:
             raise LeaseLost(str(error)) from error
-        return Reading([Piece(f.base, f.count, f.append_ms, f.payload) for f in frames])
+        return Reading.of(frames)
 
     async def save_plan(self, plan: Plan, epoch: int) -> None:
         """See Core."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.log.base import Frame, Place
 from penstock.model.dumps import Backlog, Plan
 from penstock.model.streams import Stream
 from penstock.model.tasks import Task, TaskPosition, TaskState
@@ -38,11 +39,16 @@ class Piece(msgspec.Struct, array_like=True, gc=False):
 
 class Reading(msgspec.Struct, array_like=True):
     """What a read found: whole frames, of which the first may begin earlier than asked. None when `earliest` is beyond what was asked
-    for, or `damage` says why it cannot be read."""
+    for, or `damage` says why it cannot be read. Between the processes also `place`: look there."""
 
     pieces: list[Piece]
     earliest: int = 0
     damage: str = ""
+    place: Place | None = None
+
+    @classmethod
+    def of(cls, frames: list[Frame]) -> Reading:
+        return cls([Piece(f.base, f.count, f.append_ms, f.payload) for f in frames])
 
 
 class Trouble(msgspec.Struct, array_like=True):

@@ -60,6 +60,8 @@ class ReadCall(msgspec.Struct, array_like=True):
     partition: int
     sequence: int
     max_bytes: int
+    outside: bool
+    """Whether to be told where the records are, rather than the records."""
 
 
 class PlanCall(msgspec.Struct, array_like=True):
@@ -255,7 +257,12 @@ class Dumps:
         call = msgspec.msgpack.decode(body, type=ReadCall)
         with contextlib.suppress(LeaseLost):
             return await self._coordinator.read(
-                call.task_id, call.epoch, call.partition, call.sequence, call.max_bytes
+                call.task_id,
+                call.epoch,
+                call.partition,
+                call.sequence,
+                call.max_bytes,
+                outside=call.outside,
             )
 
     async def _on_plan(self, body: msgspec.Raw) -> bool:

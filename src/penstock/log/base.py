@@ -72,6 +72,20 @@ class Waiting(NamedTuple):
     oldest_ms: int
 
 
+class Place(NamedTuple):
+    """Where records are on this machine's disk, all of them durable: a file (`name` is how errors call it), whose records are `base` to
+    before `end` in its first `size` bytes; a frame that begins at byte `start` is not behind the record that was asked for."""
+
+    ref: PartitionRef
+    path: str
+    name: str
+    salt: int
+    base: int
+    end: int
+    size: int
+    start: int
+
+
 class Durable(NamedTuple):
     """A batch is on disk from sequence number `base` on."""
 
@@ -151,6 +165,10 @@ class RecordLog(Protocol):
         for it is kept in memory for other readers, unless `keep` is false: for one who reads all of it once.
         Raises OutOfRange, UnknownPartition, Corrupt.
         """
+
+    async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
+        """Where another process of this machine can read on from `sequence` by itself (`log.files.outside`); None when it cannot, or at
+        the end of the log. Raises OutOfRange, UnknownPartition, Corrupt."""
 
     def bounds(self, ref: PartitionRef) -> Bounds:
         """First readable and next sequence number, of durable records. Raises UnknownPartition."""

@@ -20,6 +20,11 @@ Buffer = bytes | memoryview
 class Disk:
     """The real one."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether another process that opens the same files sees what this one does."""
+        return True
+
     def open(self, path: str, *, write: bool) -> int:
         """Descriptor of an existing file."""
         return os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)

@@ -34,6 +34,7 @@ from penstock.log.base import (
     OutOfRange,
     Packed,
     PartitionRef,
+    Place,
     UnknownPartition,
     Waiting,
 )
@@ -237,6 +238,20 @@ class FileLog:
                 frames.append(held)
                 left -= len(held.payload)
         return frames
+
+    async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
+        """See RecordLog.place."""
+        partition = self._partition(ref)
+        bounds = partition.bounds()
+        if not bounds.earliest <= sequence <= bounds.next:
+            raise OutOfRange(sequence, bounds)
+        if sequence == bounds.next or not self._disk.shared:
+            return None
+        position = partition.position(sequence)
+        segment, source = partition.segments[position], self._source(partition, position)
+        index, salt, size = await self._loaded(partition, segment, source)
+        start = index.at_sequence(sequence)
+        return Place(ref, source.path, source.name, salt, source.base, source.end, size, start)
 
     def bounds(self, ref: PartitionRef) -> Bounds:
         """See RecordLog.bounds."""

@@ -36,6 +36,11 @@ class InjectedDisk(Disk):
         with self._lock:
             self._faults[call] = fault
 
+    @property
+    def shared(self) -> bool:
+        """Not while calls fail: another process's would not."""
+        return not self._faults
+
     def heal(self) -> None:
         """No call fails any more."""
         with self._lock:
