@@ -107,8 +107,10 @@ def test_accepts_the_documented_rate_and_no_more(
     )
     limit, accepted, slack = (1000, count, len(records)) if rate == "records" else (MIB, size, 5 * 8192)
     assert abs(accepted - limit * SECONDS) <= limit * SECONDS * 0.01 + slack
-    assert most_records <= 1000 * 1.005
-    assert most_bytes <= MIB * 1.005
+    # A record's time is when it was written, later than when it was let in: on a busy machine by more than what is left out of a second,
+    # so that a request of the second before may count in this one.
+    assert most_records <= 1000 * 1.005 + len(records)
+    assert most_bytes <= MIB * 1.005 + sum(map(len, records))
 
 
 def test_a_request_is_cut_where_the_second_is_full(wire: Wire, make: Make) -> None:
