@@ -27,7 +27,7 @@ _KERNEL: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("kernel: memory", ("page_fault", "sys_munmap", "sys_brk", "sys_madvise")),
 )
 _LIBRARIES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("codec", ("/penstock/", "/msgspec/", "msgspec.")),
+    ("codec", ("/penstock/", "penstock_native", "/msgspec/", "msgspec.")),
     ("base64", ("pybase64",)),
     ("checksum (crc32c)", ("crc32c",)),
     ("HTTP parser", ("/httptools/",)),
