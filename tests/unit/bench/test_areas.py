@@ -61,6 +61,7 @@ def test_the_kernel_counts_for_what_it_was_asked(symbols: list[str], expected: s
         ("/v/site-packages/httptools/parser/parser.so", "HTTP parser"),
         ("/v/site-packages/crc32c/_crc32c.so", "checksum (crc32c)"),
         ("/v/site-packages/uvloop/loop.so", "event loop"),
+        ("/v/lib/python3.11/site-packages/penstock_native/penstock_native.abi3.so", "codec"),
         ("/usr/lib/x86_64-linux-gnu/libc.so.6", "copying and allocating (libc)"),
         ("[vdso]", "interpreter"),
         ("/opt/unheard-of.so", "other"),
