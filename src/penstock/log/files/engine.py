@@ -40,7 +40,7 @@ from penstock.log.base import (
 )
 from penstock.log.files import directory
 from penstock.log.files.cache import FrameCache
-from penstock.log.files.commit import Committer
+from penstock.log.files.commit import Committer, Done
 from penstock.log.files.directory import Opened
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
@@ -157,6 +157,14 @@ class FileLog:
             return []
         await self._committer.submit(entries)
         return [entry.result for entry in entries]  # type: ignore[misc]
+
+    def begin(self, ref: PartitionRef, encoded: bytes, records: int, done: Done) -> bool:
+        """See RecordLog.begin."""
+        writer = self._writers.get(ref)
+        if writer is None or self._closed:
+            return False
+        self._committer.submit_one(Entry(writer, encoded, records), done)
+        return True
 
     async def _append_some(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         known = [batch for batch in batches if batch.ref in self._writers]
