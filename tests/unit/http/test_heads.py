@@ -29,6 +29,7 @@ GET = b"GET /v2/p/records?partition-cursor=%d HTTP/1.1\r\nHost: x\r\nX-Auth-Toke
 class _App:
     def __init__(self) -> None:
         self.context = SimpleNamespace(limits=Limits())
+        self.direct = None
         self.room: object = None
         self.asked: list[Asked] = []
 
