@@ -179,8 +179,8 @@ class FileLog:
             sealed = partition.publish(run.segment, run.frames)
             if sealed is not None:
                 self._seal(partition, sealed)
-            for _, frame in run.frames:
-                self._cache.add(frame)
+            if run.frames:
+                self._cache.add_written(partition.ref, [frame for _, frame in run.frames])
 
     def _seal(self, partition: Partition, segment: Segment) -> None:
         """Keep the index of a segment that is complete now."""
