@@ -303,8 +303,9 @@ class Protocol(asyncio.Protocol):
         if isinstance(response, bytes):
             if cycle.block is not None:
                 self._shared.heads.keep(cycle.block, cycle.head)
-            close = b"" if keep_alive else b"connection: close\r\n"
-            self.transport.write(b"%b%b%b" % (self._shared.start_of_success(), close, response))
+            if not keep_alive:
+                response = response.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
+            self.transport.write(self._shared.start_of_success() + response)
         else:
             if cycle.block is not None and response.status == 200:
                 self._shared.heads.keep(cycle.block, cycle.head)
