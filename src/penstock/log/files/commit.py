@@ -194,7 +194,10 @@ class Committer:
         now_ms = self._clock.now_ms()
         by_writer: dict[Writer, list[Entry]] = {}
         for entry in group.entries:
-            by_writer.setdefault(entry.writer, []).append(entry)
+            if (known := by_writer.get(entry.writer)) is None:
+                by_writer[entry.writer] = [entry]
+            else:
+                known.append(entry)
         touched = list(by_writer.items())
         if self._journals is not None and self._journals.takes(group.entries, len(touched)):
             self._commit_slice(group, touched, now_ms, journals=self._journals)

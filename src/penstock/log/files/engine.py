@@ -173,11 +173,11 @@ class FileLog:
     def _publish(self, partition: Partition, runs: list[Run]) -> None:
         if partition.deleted:
             return
-        for run in runs:
-            sealed = partition.publish(run.segment, run.frames, deferred=run.deferred)
+        for segment, frames, _, _, deferred in runs:
+            sealed = partition.publish(segment, frames, deferred=deferred)
             if sealed is not None:
                 self._seal(partition, sealed)
-            for _, frame in run.frames:
+            for _, frame in frames:
                 self._cache.add(frame)
 
     def _note_written(self, wrote: list[Wrote]) -> None:

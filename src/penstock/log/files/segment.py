@@ -8,7 +8,7 @@ import asyncio
 from bisect import bisect_left, bisect_right
 
 from penstock.log.base import Bounds, Frame, PartitionRef
-from penstock.log.files.format import HEADER_BYTES, ident
+from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, ident
 from penstock.log.files.index import SparseIndex
 
 SUFFIX = ".seg"
@@ -140,13 +140,12 @@ class Partition:
             index = segment.index = SparseIndex()
         size = segment.size or HEADER_BYTES
         for offset, frame in run:
-            size = offset + 64 + len(frame.payload)
+            size = offset + FRAME_BYTES + len(frame.payload)
             index.add(offset, size, frame.base, frame.count, frame.append_ms)
         segment.size = size
         if run:
-            frame = run[-1][1]
-            self.next = frame.base + frame.count
-            self.last_ms = frame.append_ms
+            self.next = index.next
+            self.last_ms = index.last_ms
         return sealed
 
     def __repr__(self) -> str:

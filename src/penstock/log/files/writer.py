@@ -61,8 +61,8 @@ class Writer:
     in the segment itself, `flushed` how much is durable there."""
 
     __slots__ = (
-        "_backlog", "_begin", "_deferred", "_disk", "_files", "_handle", "_segment_bytes", "deleted", "epoch", "flushed",
-        "last_ms", "next", "partition", "problem", "segment", "size", "synced", "written",
+        "_backlog", "_begin", "_deferred", "_disk", "_files", "_handle", "_memory", "_segment_bytes", "deleted", "epoch",
+        "flushed", "last_ms", "next", "partition", "problem", "segment", "size", "synced", "written",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,8 @@ class Writer:
         """None: the next append creates one."""
         self.size = self.synced = self.written = self.flushed = 0
         self._deferred: list[Buffer] = []
+        self._memory = 0
+        """What those take, about."""
         self._begin = b""
         """The open segment's header, until its first frames are written."""
         self.next = 0
@@ -136,6 +138,8 @@ class Writer:
     def write(self, entries: list[Entry], now_ms: int, *, deferred: bool = False) -> list[Run]:
         """Write one group's entries; those that fail get their result here. Not synced yet, and with `deferred` not written either:
         they are for a journal."""
+        if deferred and len(entries) == 1 and (one := self._defer(entries[0], now_ms)) is not None:
+            return [one]
         runs: list[Run] = []
         waiting = []
         for entry in entries:
@@ -156,6 +160,37 @@ class Writer:
             for entry in waiting:
                 entry.result = failure
         return runs
+
+    def _defer(self, entry: Entry, now_ms: int) -> Run | None:
+        """`write` of one batch for a journal, where nothing is unusual; None: it is. With many partitions this is what a put costs."""
+        segment, payload, offset = self.segment, entry.payload, self.size
+        length = FRAME_BYTES + len(payload)
+        if (
+            segment is None
+            or self.deleted
+            or self.problem is not None
+            or self._begin
+            or entry.epoch != self.epoch
+            or offset + length > self._segment_bytes
+            or (self._deferred and self not in self._backlog)
+        ):
+            return None
+        last_ms = self.last_ms
+        if last_ms < now_ms:
+            last_ms = self.last_ms = now_ms
+        partition, base, count, salt = self.partition, self.next, entry.count, segment.salt
+        assert salt is not None
+        frame = Frame(partition.ref, base, count, last_ms, payload)
+        buffers = [pack_frame(partition.ident, salt, self.synced, frame), payload]
+        self._deferred += buffers
+        self._memory += length + FRAME_OVERHEAD
+        self._backlog.grew(self, length + FRAME_OVERHEAD)
+        self.size = offset + length
+        self.next = base + count
+        # A named tuple's own constructor takes longer than all of the above.
+        new = tuple.__new__
+        journal = new(JournalRun, (partition.ident, segment.base, salt, offset, length, buffers))
+        return new(Run, (segment, [(offset, frame)], [entry], journal, True))
 
     def sync(self) -> None:
         """Put on disk what has been written. Never raises: a failure makes the writer read-only."""
@@ -180,7 +215,7 @@ class Writer:
         assert self._handle is not None
         write_all(self._disk, self._handle.fd, self._deferred, self.written)
         self.written = self.size
-        waited, self._deferred = _memory(self._deferred), []
+        waited, self._memory, self._deferred = self._memory, 0, []
         self._backlog.wrote(self, waited, Wrote(self.partition, segment, self.size))
 
     def try_write_back(self) -> None:
@@ -202,7 +237,7 @@ class Writer:
 
     def discard(self) -> None:
         """What waits is not to be written any more."""
-        waited, self._deferred = _memory(self._deferred), []
+        waited, self._memory, self._deferred = self._memory, 0, []
         self._backlog.left(self, waited)
         self.release()
 
@@ -216,9 +251,10 @@ class Writer:
         run = runs.pop()
         journal, (offset, frame) = run.journal, run.frames[0]
         assert journal is not None
-        taken_back = self._deferred[-2 * len(run.frames) :]
         del self._deferred[-2 * len(run.frames) :]
-        self._backlog.shrank(_memory(taken_back))
+        taken_back = self.size - offset + FRAME_OVERHEAD * len(run.frames)
+        self._memory -= taken_back
+        self._backlog.shrank(taken_back)
         if not self._deferred:
             self._backlog.left(self, 0)
         self.size, self.next = offset, frame.base
@@ -275,9 +311,10 @@ class Writer:
                 for entry in run.entries:
                     entry.result = ReadOnly(self.problem)
             return False
-        for run in runs:
-            for entry, (_, frame) in zip(run.entries, run.frames, strict=True):
-                entry.result = Durable(frame.base, frame.append_ms)
+        new = tuple.__new__
+        for _, frames, entries, _, _ in runs:
+            for entry, (_, frame) in zip(entries, frames):  # noqa: B905  # one a frame, and this is a hot loop
+                entry.result = new(Durable, (frame.base, frame.append_ms))
         return True
 
     def roll(self, now_ms: int) -> Segment:
@@ -383,7 +420,9 @@ class Writer:
         offset, written = self.size, sum(map(len, buffers))
         if deferred:
             self._deferred += buffers
-            self._backlog.grew(self, _memory(buffers))
+            memory = written + FRAME_OVERHEAD * len(run.frames)
+            self._memory += memory
+            self._backlog.grew(self, memory)
         else:
             self.hold()
             assert self._handle is not None
@@ -428,7 +467,3 @@ class Writer:
             self.problem = (
                 f"partition {ref.number} of stream {ref.stream_id} is read-only until restart: {reason}"
             )
-
-
-def _memory(buffers: list[Buffer]) -> int:
-    return sum(map(len, buffers)) + FRAME_OVERHEAD * (len(buffers) // 2)
