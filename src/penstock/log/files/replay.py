@@ -17,6 +17,7 @@ from penstock.log.files.errors import UnsupportedFormat
 from penstock.log.files.format import HEADER_BYTES, JournalRun
 from penstock.log.files.journal import number_of
 from penstock.log.files.segment import SUFFIX, partition_directory
+from penstock.log.files.together import MANY, sync_files
 
 THREADS = 8
 
@@ -54,20 +55,27 @@ def replay(disk: Disk, root: str) -> Replayed:
             segments[_Segment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
     changed = False
     failed: dict[PartitionRef, str] = {}
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="log-replay") as threads:
-        results = threads.map(lambda item: _bring(disk, root, *item), segments.items())
-        for segment, result in zip(segments, results, strict=True):
-            if isinstance(result, OSError):
-                name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
-                failed[segment.ref] = (
-                    f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
-                    f"{result.strerror or result}"
-                )
-            elif isinstance(result, str):
-                problems.append(result)
-                changed = True
-            else:
-                changed |= result
+
+    def lacks(segment: _Segment, error: OSError) -> None:
+        name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
+        failed[segment.ref] = (
+            f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
+            f"{error.strerror or error}"
+        )
+
+    many = len(segments) >= MANY
+    for (segment, _), result in _bring_all(disk, root, segments, many):
+        if isinstance(result, OSError):
+            lacks(segment, result)
+        elif isinstance(result, str):
+            problems.append(result)
+            changed = True
+        else:
+            changed |= result
+    if many:
+        paths = {_path(root, segment): segment for segment in segments}
+        for path, error in sync_files(disk, root, list(paths)).items():
+            lacks(paths[path], error)
     disk.reached("after_replay_before_remove")
     if not failed:
         for name in names:
@@ -120,9 +128,29 @@ def _batches(view: memoryview, salt: int, generation: int) -> Iterator[tuple[int
         position, number = batch.end, batch.number + 1
 
 
-def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> bool | str | OSError:
+def _bring_all(
+    disk: Disk, root: str, segments: dict[_Segment, list[JournalRun]], many: bool
+) -> Iterator[tuple[tuple[_Segment, list[JournalRun]], bool | str | OSError]]:
+    if (
+        many
+    ):  # synced together afterwards: nothing here waits for the disk, so threads would be in each other's way
+        for item in segments.items():
+            yield item, _bring(disk, root, *item, synced=False)
+        return
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="log-replay") as threads:
+        results = threads.map(lambda item: _bring(disk, root, *item), segments.items())
+        yield from zip(segments.items(), results, strict=True)
+
+
+def _path(root: str, segment: _Segment) -> str:
+    return f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
+
+
+def _bring(
+    disk: Disk, root: str, segment: _Segment, runs: list[JournalRun], *, synced: bool = True
+) -> bool | str | OSError:
     """Write into a segment what it lacks, and sync it: whether it lacked anything. A sentence when that has no place there."""
-    path = f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
+    path = _path(root, segment)
     try:
         fd = disk.open(path, write=True)
     except FileNotFoundError:
@@ -130,7 +158,11 @@ def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> 
     except OSError as error:
         return error
     try:
-        return _fill(disk, fd, path, runs)
+        result = _fill(disk, fd, path, runs)
+        if synced and not isinstance(result, str):
+            # What the kernel still has of a process that was killed may not be on the disk yet.
+            sync(disk, fd)
+        return result
     except OSError as error:
         return error
     finally:
@@ -153,8 +185,6 @@ def _fill(disk: Disk, fd: int, path: str, runs: list[JournalRun]) -> bool | str:
             write_all(disk, fd, [content], offset)
             changed = True
         size = max(size, offset + len(content))
-    # What the kernel still has of a process that was killed may not be on the disk yet.
-    sync(disk, fd)
     return changed
 
 
