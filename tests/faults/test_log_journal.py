@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.disks import FaultyDisk
-from tests.support.logs import Records, as_after_a_crash, note, put, read_all, start
+from tests.support.logs import Records, as_after_a_crash, few_are_many, note, put, read_all, start
 
 from penstock.log.base import Batch, Durable, PartitionRef, ReadOnly
 from penstock.log.files import FileLog
@@ -188,9 +188,14 @@ async def test_segments_that_got_nothing(tmp_path: Path) -> None:
     await _holds(crashed, records)
 
 
+@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-async def test_killed_at_every_step_of_the_replay(tmp_path: Path, share: float) -> None:
+async def test_killed_at_every_step_of_the_replay(
+    tmp_path: Path, share: float, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R2 with kills inside the replay: begun again, it ends the same."""
+    if many:
+        few_are_many(monkeypatch)
     crashed, records = await _crashed(tmp_path)
     _without_what_was_not_synced(crashed, journals(crashed)[0])
     step, done = 0, False
