@@ -15,9 +15,11 @@ import pytest
 from tests.support.disks import FaultyDisk
 from tests.support.logs import Records, as_after_a_crash, few_are_many, note, read_all, start
 
+from penstock.cli.doctor import doctor
 from penstock.log.base import Batch, DiskFull, Durable, PartitionRef, ReadOnly
 from penstock.log.files import FileLog, journal
 from penstock.log.files.disk import Buffer, Disk
+from penstock.log.files.inspect import check_log
 from penstock.log.files.outside import OutsideReader
 from penstock.log.files.segment import Segment
 from penstock.log.files.writer import Writer
@@ -146,6 +148,11 @@ async def test_another_process_is_told_of_what_is_in_the_file(tmp_path: Path) ->
         assert not log._partitions[ref].deferred
     assert {path.split("/")[-2] for path in disk.writes} <= {"0000000000", "0000000001"}
     assert log._partitions[REFS[2]].deferred
+    written = len(records[REFS[0]])
+    await _append(log, records, REFS, b"later")
+    place = await log.place(REFS[0], 3)
+    assert place is not None and place.end == written, "the rest is not in the file"
+    assert sum(frame.count for frame in reader.frames(place, 0, 1 << 20)) == written
     reader.close()
     await log.close()
     await _holds(tmp_path, records)
@@ -437,3 +444,26 @@ async def test_one_sync_for_all_that_fails_while_running(
     assert log.health().ok
     await log.close()
     await _holds(tmp_path, records)
+
+
+async def test_doctor_counts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a server that was killed: the segments alone do not say how much there is."""
+    log, records = await _waiting(tmp_path / "log")
+    crashed = as_after_a_crash(tmp_path / "log", tmp_path / "crashed")
+    await log.close()
+    reports = {PartitionRef(r.stream_id, r.number): r for r in check_log(crashed)}
+    for ref in REFS:
+        report = reports[ref]
+        assert report.problems == () and report.records == report.next < len(records[ref])
+        assert report.journaled == len(records[ref]) - report.records
+    assert await asyncio.to_thread(doctor, crashed) == 0
+    waiting = sum(report.journaled for report in reports.values())
+    assert f"{waiting} records more are in a journal" in " ".join(capsys.readouterr().out.split())
+    (path,) = (crashed / "log").glob("journal-*")
+    raw = bytearray(path.read_bytes())
+    raw[raw.find(b"33333")] ^= 1
+    path.write_bytes(raw)
+    assert await asyncio.to_thread(doctor, crashed) == 1
+    assert "damaged at byte" in capsys.readouterr().out
+    for report in check_log(tmp_path / "log"):
+        assert report.journaled == 0

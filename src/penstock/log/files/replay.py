@@ -31,7 +31,9 @@ class Replayed(NamedTuple):
     failed: dict[PartitionRef, str]
 
 
-class _Segment(NamedTuple):
+class JournaledSegment(NamedTuple):
+    """Of which segment a journal holds something."""
+
     ref: PartitionRef
     base: int
 
@@ -39,24 +41,14 @@ class _Segment(NamedTuple):
 def replay(disk: Disk, root: str) -> Replayed:
     """Bring all journals of a directory into its segments and remove them. Raises OSError when a journal cannot be read,
     UnsupportedFormat."""
-    names = sorted((name for name in disk.names(root) if number_of(name)), key=number_of)
+    problems: list[str] = []
+    names, segments = read_journals(disk, root, problems)
     if not names:
         return Replayed(False, [], {})
-    problems: list[str] = []
-    journals = []
-    for name in names:
-        found = _read(disk, f"{root}/{name}", problems)
-        if found is not None:
-            journals.append(found)
-    # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
-    segments: dict[_Segment, list[JournalRun]] = defaultdict(list)
-    for _, runs in sorted(journals, key=lambda journal: journal[0]):
-        for run in runs:
-            segments[_Segment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
     changed = False
     failed: dict[PartitionRef, str] = {}
 
-    def lacks(segment: _Segment, error: OSError) -> None:
+    def lacks(segment: JournaledSegment, error: OSError) -> None:
         name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
         failed[segment.ref] = (
             f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
@@ -82,6 +74,25 @@ def replay(disk: Disk, root: str) -> Replayed:
             disk.unlink(f"{root}/{name}")
         disk.fsync_dir(root)
     return Replayed(changed, problems, failed)
+
+
+def read_journals(
+    disk: Disk, root: str, problems: list[str]
+) -> tuple[list[str], dict[JournaledSegment, list[JournalRun]]]:
+    """Names of the journals of a directory, and what they hold of each segment, in order; `problems` gets a sentence for each thing that
+    cannot be read. Raises OSError, UnsupportedFormat."""
+    names = sorted((name for name in disk.names(root) if number_of(name)), key=number_of)
+    journals = []
+    for name in names:
+        found = _read(disk, f"{root}/{name}", problems)
+        if found is not None:
+            journals.append(found)
+    # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
+    segments: dict[JournaledSegment, list[JournalRun]] = defaultdict(list)
+    for _, runs in sorted(journals, key=lambda journal: journal[0]):
+        for run in runs:
+            segments[JournaledSegment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
+    return names, segments
 
 
 def _read(disk: Disk, path: str, problems: list[str]) -> tuple[int, list[JournalRun]] | None:
@@ -129,8 +140,8 @@ def _batches(view: memoryview, salt: int, generation: int) -> Iterator[tuple[int
 
 
 def _bring_all(
-    disk: Disk, root: str, segments: dict[_Segment, list[JournalRun]], many: bool
-) -> Iterator[tuple[tuple[_Segment, list[JournalRun]], bool | str | OSError]]:
+    disk: Disk, root: str, segments: dict[JournaledSegment, list[JournalRun]], many: bool
+) -> Iterator[tuple[tuple[JournaledSegment, list[JournalRun]], bool | str | OSError]]:
     if (
         many
     ):  # synced together afterwards: nothing here waits for the disk, so threads would be in each other's way
@@ -142,12 +153,12 @@ def _bring_all(
         yield from zip(segments.items(), results, strict=True)
 
 
-def _path(root: str, segment: _Segment) -> str:
+def _path(root: str, segment: JournaledSegment) -> str:
     return f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
 
 
 def _bring(
-    disk: Disk, root: str, segment: _Segment, runs: list[JournalRun], *, synced: bool = True
+    disk: Disk, root: str, segment: JournaledSegment, runs: list[JournalRun], *, synced: bool = True
 ) -> bool | str | OSError:
     """Write into a segment what it lacks, and sync it: whether it lacked anything. A sentence when that has no place there."""
     path = _path(root, segment)
