@@ -273,6 +273,27 @@ async def test_a_journal_without_room_when_a_segment_has_just_begun(tmp_path: Pa
     await _holds(tmp_path, records)
 
 
+async def test_the_header_of_a_segment_is_in_the_journal_at_the_second_attempt_too(tmp_path: Path) -> None:
+    """A loss of power may leave an empty file, whichever group its first frames came with."""
+    disk = PickyDisk()
+    log, records = await _waiting(tmp_path / "log", disk)
+    new = PartitionRef("n" * 20, 0)
+    await log.create([new])
+    disk.text = "journal-"
+    (result,) = await log.append([Batch(new, [b"no room"], None)])
+    assert isinstance(result, DiskFull)
+    disk.text = ""
+    await _append(log, records, [new], b"room")
+    crashed = as_after_a_crash(tmp_path / "log", tmp_path / "crashed")
+    await log.close()
+    (segment,) = (crashed / "log" / new.stream_id).rglob("*.seg")
+    segment.write_bytes(b"")
+    log = await start(crashed)
+    assert log.damage == () and log.health().ok
+    assert await read_all(log, new) == (records[new], [])
+    await log.close()
+
+
 async def test_deleted_before_they_were_written(tmp_path: Path) -> None:
     disk = PickyDisk()
     log, _ = await _waiting(tmp_path, disk)

@@ -138,8 +138,8 @@ class Writer:
     def write(self, entries: list[Entry], now_ms: int, *, deferred: bool = False) -> list[Run]:
         """Write one group's entries; those that fail get their result here. Not synced yet, and with `deferred` not written either:
         they are for a journal."""
-        if deferred and len(entries) == 1 and (one := self._defer(entries[0], now_ms)) is not None:
-            return [one]
+        if deferred and (run := self._defer(entries, now_ms)) is not None:
+            return [run]
         runs: list[Run] = []
         waiting = []
         for entry in entries:
@@ -161,36 +161,47 @@ class Writer:
                 entry.result = failure
         return runs
 
-    def _defer(self, entry: Entry, now_ms: int) -> Run | None:
-        """`write` of one batch for a journal, where nothing is unusual; None: it is. With many partitions this is what a put costs."""
-        segment, payload, offset = self.segment, entry.payload, self.size
-        length = FRAME_BYTES + len(payload)
+    def _defer(self, entries: list[Entry], now_ms: int) -> Run | None:
+        """`write` for a journal, where nothing is unusual; None: something is. With many partitions this is what a put costs."""
+        segment, offset, epoch = self.segment, self.size, self.epoch
         if (
             segment is None
             or self.deleted
             or self.problem is not None
             or self._begin
-            or entry.epoch != self.epoch
-            or offset + length > self._segment_bytes
             or (self._deferred and self not in self._backlog)
         ):
             return None
-        last_ms = self.last_ms
-        if last_ms < now_ms:
-            last_ms = self.last_ms = now_ms
-        partition, base, count, salt = self.partition, self.next, entry.count, segment.salt
+        end = offset
+        for entry in entries:
+            if entry.epoch != epoch:
+                return None
+            end += FRAME_BYTES + len(entry.payload)
+        if end > self._segment_bytes:
+            return None
+        partition, base, salt, synced = self.partition, self.next, segment.salt, self.synced
+        ident, ref, last_ms = partition.ident, partition.ref, max(self.last_ms, now_ms)
         assert salt is not None
-        frame = Frame(partition.ref, base, count, last_ms, payload)
-        buffers = [pack_frame(partition.ident, salt, self.synced, frame), payload]
+        frames: list[tuple[int, Frame]] = []
+        buffers: list[Buffer] = []
+        at = offset
+        for entry in entries:
+            payload, count = entry.payload, entry.count
+            frame = Frame(ref, base, count, last_ms, payload)
+            frames.append((at, frame))
+            buffers.append(pack_frame(ident, salt, synced, frame))
+            buffers.append(payload)
+            at += FRAME_BYTES + len(payload)
+            base += count
+        memory = end - offset + FRAME_OVERHEAD * len(entries)
         self._deferred += buffers
-        self._memory += length + FRAME_OVERHEAD
-        self._backlog.grew(self, length + FRAME_OVERHEAD)
-        self.size = offset + length
-        self.next = base + count
+        self._memory += memory
+        self._backlog.grew(self, memory)
+        self.size, self.next, self.last_ms = end, base, last_ms
         # A named tuple's own constructor takes longer than all of the above.
         new = tuple.__new__
-        journal = new(JournalRun, (partition.ident, segment.base, salt, offset, length, buffers))
-        return new(Run, (segment, [(offset, frame)], [entry], journal, True))
+        journal = new(JournalRun, (ident, segment.base, salt, offset, end - offset, buffers))
+        return new(Run, (segment, frames, entries, journal, True))
 
     def sync(self) -> None:
         """Put on disk what has been written. Never raises: a failure makes the writer read-only."""
