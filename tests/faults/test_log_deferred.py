@@ -16,12 +16,12 @@ from tests.support.disks import FaultyDisk
 from tests.support.logs import Records, as_after_a_crash, few_are_many, note, read_all, start
 
 from penstock.cli.doctor import doctor
-from penstock.log.base import Batch, DiskFull, Durable, PartitionRef, ReadOnly
+from penstock.log.base import Batch, DiskFull, Durable, Frame, PartitionRef, ReadOnly
 from penstock.log.files import FileLog, journal
 from penstock.log.files.disk import Buffer, Disk
 from penstock.log.files.inspect import check_log
 from penstock.log.files.outside import OutsideReader
-from penstock.log.files.segment import Segment
+from penstock.log.files.segment import Partition, Segment
 from penstock.log.files.writer import Writer
 from penstock.log.payload import decode
 
@@ -341,13 +341,28 @@ async def test_a_large_group_goes_behind_them(tmp_path: Path) -> None:
     log, records = await _waiting(tmp_path)
     large = b"x" * (300 << 10)
     await _append(log, records, REFS[:1], large)
-    await asyncio.sleep(0.05)  # the event loop hears of it a moment later
+    await _all_there(log, records)
     assert not log._partitions[REFS[0]].deferred and log._partitions[REFS[1]].deferred
     await _append(log, records, REFS, b"small again")
     await _all_there(log, records)
     crashed = as_after_a_crash(tmp_path, tmp_path / "crashed")
     await log.close()
     await _holds(crashed, records)
+
+
+def test_frames_behind_those_that_waited_are_not_looked_for_among_them() -> None:
+    """The event loop hears of a large group before it hears that what waited for it is written."""
+    partition = Partition("/log", REFS[0])
+    segment = Segment(partition.directory, 0, salt=1, size=64)
+    partition.publish(segment, [(64, Frame(REFS[0], 0, 2, 5, b"waits"))], deferred=True)
+    assert [frame.base for frame in partition.deferred_from(1, 100, 100)] == [0]
+    assert partition.end(0) == 0 and partition.size(segment) == 64
+    partition.publish(segment, [(133, Frame(REFS[0], 2, 1, 5, b"large"))])
+    assert not partition.deferred_from(2, 100, 100) and not partition.deferred_from(1, 100, 100)
+    assert partition.end(0) == 3 and partition.size(segment) == 133 + 64 + 5
+    partition.publish(segment, [(202, Frame(REFS[0], 3, 1, 5, b"waits again"))], deferred=True)
+    partition.wrote(segment, 202)
+    assert [frame.base for frame in partition.deferred_from(3, 100, 100)] == [3]
 
 
 @pytest.mark.parametrize("many", [False, True])

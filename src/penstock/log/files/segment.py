@@ -136,6 +136,8 @@ class Partition:
             self.deferred = []  # a segment is begun when the one before it is on the disk
         if deferred:
             self.deferred += run
+        elif run:
+            self.deferred = []  # what waited was written before these were
         if (index := segment.index) is None:
             index = segment.index = SparseIndex()
         size = segment.size or HEADER_BYTES
