@@ -7,7 +7,7 @@ Segments are `segment_frames` frames, so that retention drops some and not other
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from penstock.clock import Clock
 from penstock.log import payload
@@ -64,6 +64,14 @@ class MemoryLog:
 
     async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         return [self._append(batch) for batch in batches]
+
+    def begin(
+        self, ref: PartitionRef, encoded: bytes, records: int, done: Callable[[Durable | LogError], None]
+    ) -> bool:
+        if self._closed or ref not in self._partitions:
+            return False
+        done(self._append(Packed(ref, records, encoded)))
+        return True
 
     def _append(self, batch: Batch | Packed) -> Durable | LogError:
         if self._closed:

@@ -6,7 +6,7 @@ limits. Sequence numbers are contiguous from 0 per partition; `next` is the one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -154,6 +154,12 @@ class RecordLog(Protocol):
         One result a batch, in order: a failing partition (DiskFull, ReadOnly, UnknownPartition, Closed) fails its
         own batch only. Never raises for these.
         """
+
+    def begin(
+        self, ref: PartitionRef, encoded: bytes, records: int, done: Callable[[Durable | LogError], None]
+    ) -> bool:
+        """Store one batch, given as its payload, as `append` does but for the waiting: `done` is called with the result later, on the
+        event loop. False: nothing is done, and `append` says why."""
 
     async def read(
         self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int, *, keep: bool = True

@@ -7,7 +7,7 @@ that owns the partition, so that a partition has one log and one window whoever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from penstock.clock import Clock
@@ -95,10 +95,32 @@ class Partitions:
         appended = iter(await self._log.append(kept) if kept else ())
         return [Stored(count, next(appended) if count else None) for count in admitted]
 
-    def _admit(self, batch: Batch | Packed, rate: PartitionRate) -> int:
-        window = self._writes.get(batch.ref)
+    def begin(
+        self,
+        ref: PartitionRef,
+        encoded: bytes,
+        records: int,
+        size: int,
+        rate: PartitionRate,
+        done: Callable[[Durable | LogError], None],
+    ) -> bool:
+        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
+        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+        # What the log does not take counts all the same, as it does in `put`.
+        if not rate.writes_freely and not self._window(ref, rate).admit_all(
+            records, size, self._clock.monotonic()
+        ):
+            return False
+        return self._log.begin(ref, encoded, records, done)
+
+    def _window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
+        window = self._writes.get(ref)
         if window is None or window.max_count != rate.write_records or window.max_bytes != rate.write_bytes:
-            window = self._writes[batch.ref] = RateWindow(rate.write_records, rate.write_bytes)
+            window = self._writes[ref] = RateWindow(rate.write_records, rate.write_bytes)
+        return window
+
+    def _admit(self, batch: Batch | Packed, rate: PartitionRate) -> int:
+        window = self._window(batch.ref, rate)
         now = self._clock.monotonic()
         if isinstance(batch, Packed) and batch.size >= 0 and window.admit_all(batch.records, batch.size, now):
             return batch.records
