@@ -8,7 +8,6 @@ An append: `append` (event loop: encode, queue) -> `Committer` (its thread: grou
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -39,6 +38,7 @@ from penstock.log.base import (
     Waiting,
 )
 from penstock.log.files import directory
+from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.cache import FrameCache
 from penstock.log.files.commit import Committer, Done
 from penstock.log.files.directory import Opened
@@ -46,10 +46,11 @@ from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
-from penstock.log.files.journal import GROUPS_BEFORE, JOURNAL_BYTES, Journals
+from penstock.log.files.journal import Journals
 from penstock.log.files.pool import FilePool
 from penstock.log.files.reader import Loaded, Reader, Source, Wanted
 from penstock.log.files.segment import Partition, Segment
+from penstock.log.files.together import finish_together
 from penstock.log.files.writer import Entry, Run, Writer
 
 READ_THREADS = 4
@@ -62,7 +63,7 @@ _log = structlog.get_logger("penstock.log")
 
 
 class FileLog:
-    """Made by `open_log`. Implements `penstock.log.base.RecordLog`; every call on the event loop that opened it."""
+    """Made by `opening.open_log`. Implements `penstock.log.base.RecordLog`; every call on the event loop that opened it."""
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class FileLog:
         self._cache = FrameCache(cache_bytes)
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
+        self._backlog = Backlog()
 
         def journals(
             pool: ThreadPoolExecutor,
@@ -96,6 +98,7 @@ class FileLog:
             return Journals(
                 disk,
                 opened.root,
+                self._backlog,
                 pool,
                 call,
                 broken,
@@ -111,6 +114,8 @@ class FileLog:
             sync,
             self._publish,
             max(1, open_files // 2),
+            self._backlog,
+            self._note_written,
             journals if journal_bytes else None,
         )
         self._partitions: dict[PartitionRef, Partition] = {}
@@ -127,7 +132,7 @@ class FileLog:
             _log.error("journal damaged", problem=problem)
         for found in opened.found:
             ref = found.partition.ref
-            writer = Writer(found.partition, disk, self._files, segment_bytes)
+            writer = Writer(found.partition, disk, self._files, self._backlog, segment_bytes)
             writer.resume(found.tail.segment, found.tail.size, found.tail.next, found.tail.last_ms)
             writer.problem = found.tail.read_only
             if writer.problem is None and found.problems:
@@ -175,12 +180,18 @@ class FileLog:
     def _publish(self, partition: Partition, runs: list[Run]) -> None:
         if partition.deleted:
             return
-        for run in runs:
-            sealed = partition.publish(run.segment, run.frames)
+        for segment, frames, _, _, deferred in runs:
+            sealed = partition.publish(segment, frames, deferred=deferred)
             if sealed is not None:
                 self._seal(partition, sealed)
-            if run.frames:
-                self._cache.add_written(partition.ref, [frame for _, frame in run.frames])
+            if len(frames) == 1:
+                self._cache.add(frames[0][1])
+            elif frames:
+                self._cache.add_written(partition.ref, [frame for _, frame in frames])
+
+    def _note_written(self, wrote: list[Wrote]) -> None:
+        for partition, segment, size in wrote:
+            partition.wrote(segment, size)
 
     def _seal(self, partition: Partition, segment: Segment) -> None:
         """Keep the index of a segment that is complete now."""
@@ -229,6 +240,8 @@ class FileLog:
     async def _read_disk(
         self, partition: Partition, sequence: int, max_bytes: int, max_records: int, keep: bool
     ) -> list[Frame]:
+        if waiting := partition.deferred_from(sequence, max_bytes, max_records):
+            return waiting
         position = partition.position(sequence)
         segment = partition.segments[position]
         source = self._source(partition, position)
@@ -250,10 +263,12 @@ class FileLog:
     async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
         """See RecordLog.place."""
         partition = self._partition(ref)
+        if partition.defers(sequence):
+            await self._committer.between_groups(self._writers[ref].try_write_back)
         bounds = partition.bounds()
         if not bounds.earliest <= sequence <= bounds.next:
             raise OutOfRange(sequence, bounds)
-        if sequence == bounds.next or not self._disk.shared:
+        if sequence == bounds.next or not self._disk.shared or partition.defers(sequence):
             return None
         position = partition.position(sequence)
         segment, source = partition.segments[position], self._source(partition, position)
@@ -284,9 +299,12 @@ class FileLog:
                 index, salt, size = await self._loaded(partition, segment, source)
                 start = index.before_time(timestamp_ms)
                 call = partial(self._reader.first_since, source, salt, size, start, timestamp_ms)
-                found = await self._io(partition, segment, source.base, call)
+                found = await self._io(partition, segment, source.base, call) if start < size else None
                 if found is not None:
                     return max(found, partition.earliest)
+        for _, frame in partition.deferred:
+            if frame.append_ms >= timestamp_ms:
+                return max(frame.base, partition.earliest)
         return partition.next
 
     async def waiting(self, ref: PartitionRef, sequence: int) -> Waiting:
@@ -339,7 +357,9 @@ class FileLog:
             if ref not in self._partitions:
                 partition = Partition(self._root, ref)
                 self._partitions[ref] = partition
-                self._writers[ref] = Writer(partition, self._disk, self._files, self._segment_bytes)
+                self._writers[ref] = Writer(
+                    partition, self._disk, self._files, self._backlog, self._segment_bytes
+                )
 
     async def delete_stream(self, stream_id: str) -> None:
         """See RecordLog.delete_stream. What is queued for it fails with UnknownPartition. Raises LogError when the disk
@@ -352,18 +372,18 @@ class FileLog:
             writer.deleted = writer.partition.deleted = True
             self._cache.drop(ref)
 
-        def move_away() -> str:
-            moved = directory.move_stream_away(self._disk, self._root, stream_id)
+        def move_away() -> str | None:
+            moved = None
+            with suppress(FileNotFoundError):
+                moved = directory.move_stream_away(self._disk, self._root, stream_id)
             for writer in writers.values():
-                writer.release()
+                writer.discard()
                 self._committer.problems.pop(writer, None)
                 self._files.forget_under(writer.partition.directory)
             return moved
 
         try:
             moved = await self._committer.between_groups(move_away)
-        except FileNotFoundError:
-            moved = None
         except OSError as error:
             for ref, writer in writers.items():
                 writer.deleted = writer.partition.deleted = False
@@ -437,8 +457,9 @@ class FileLog:
         writers = list(self._writers.values())
 
         def sync_all() -> None:
+            finish_together(self._disk, self._root, writers)
             for writer in writers:
-                writer.finish()
+                self._committer.note_problem(writer)  # one that could not be finished needs its journal
 
         await self._committer.between_groups(sync_all)
         await self._committer.stop()
@@ -478,7 +499,7 @@ class FileLog:
     async def _loaded(
         self, partition: Partition, segment: Segment, source: Source
     ) -> tuple[SparseIndex, int, int]:
-        """Index, salt and durable size of a segment."""
+        """Index and salt of a segment, and how much of it is in its file."""
         if segment.index is None and (segment is not partition.segments[-1] or segment.salt is None):
             call = partial(self._reader.load, source)
             loaded = await self._io(partition, segment, source.base, call)
@@ -501,8 +522,7 @@ class FileLog:
         if segment in self._indexed:
             self._indexed.move_to_end(segment)
         assert segment.salt is not None
-        assert segment.size is not None
-        return index, segment.salt, segment.size
+        return index, segment.salt, partition.size(segment)
 
     def _remember(self, segment: Segment) -> None:
         self._indexed[segment] = None
@@ -556,31 +576,3 @@ def _encode(batch: Batch) -> bytes:
 
 def _unknown(ref: PartitionRef) -> UnknownPartition:
     return UnknownPartition(f"there is no partition {ref.number} of stream {ref.stream_id}")
-
-
-async def open_log(
-    directory_: os.PathLike[str] | str,
-    *,
-    sync: Sync,
-    clock: Clock,
-    disk: Disk | None = None,
-    segment_bytes: int = 64 << 20,
-    cache_bytes: int = 24 << 20,
-    open_files: int = 256,
-    journal_bytes: int = JOURNAL_BYTES,
-    groups_before_journal: int = GROUPS_BEFORE,
-) -> FileLog:
-    """The log in DIRECTORY/log, recovered and ready.
-
-    `segment_bytes`: size at which a segment is sealed (4 KiB to 1 GiB); `cache_bytes`: memory for recent frames;
-    `open_files`: descriptors kept; `journal_bytes`: size of a journal (0: there are none), made after `groups_before_journal` groups
-    that want one. Raises AlreadyInUse, UnsupportedFormat, OSError.
-    """
-    if not 4096 <= segment_bytes <= 1 << 30:
-        raise ValueError("segment_bytes is 4096 to 1 GiB")
-    disk = disk or Disk()
-    opened = await asyncio.to_thread(directory.open_directory, disk, os.fspath(directory_))
-    return FileLog(
-        opened, sync=sync, clock=clock, disk=disk, segment_bytes=segment_bytes, cache_bytes=cache_bytes,
-        open_files=open_files, journal_bytes=journal_bytes, groups_before_journal=groups_before_journal,
-    )  # fmt: skip
