@@ -32,7 +32,7 @@ def tune() -> None:
         pass
 
 
-def settle() -> None:
+def spare_collector() -> None:
     """Call it when everything has been made that stays: the collector need not look at it again."""
     gc.collect()
     gc.freeze()

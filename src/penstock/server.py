@@ -54,7 +54,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.log.files.disk import Disk
 from penstock.log.files.injected import InjectedDisk
-from penstock.runtime import settle, tune
+from penstock.runtime import spare_collector, tune
 from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.context import Context
@@ -150,7 +150,7 @@ async def _serve(settings: Settings) -> int:
         parts.dumps.start()
         url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"
         _log.info("management ready", url=f"http://{address_of(back)}")
-        settle()
+        spare_collector()
         print(f"penstock ready on {url}", flush=True)
         _log.info(
             "ready",
