@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -55,7 +54,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.log.files.disk import Disk
 from penstock.log.files.injected import InjectedDisk
-from penstock.runtime import tune
+from penstock.runtime import spare_collector, tune
 from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.context import Context
@@ -151,10 +150,7 @@ async def _serve(settings: Settings) -> int:
         parts.dumps.start()
         url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"
         _log.info("management ready", url=f"http://{address_of(back)}")
-        # What exists now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 100)
+        spare_collector()
         print(f"penstock ready on {url}", flush=True)
         _log.info(
             "ready",

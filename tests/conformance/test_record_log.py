@@ -42,7 +42,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
             request.param == "files-journal"
         ):  # and hardly any cache, so that what waits for its segment is read from there
             return await open_log(
-                tmp_path, sync=sync, clock=clock, segment_bytes=4096, cache_bytes=800, journal_bytes=1 << 16, groups_before_journal=0,
+                tmp_path, sync=sync, clock=clock, segment_bytes=4096, cache_bytes=800, journal_bytes=1 << 16, syncs_before_journal=0,
             )  # fmt: skip
         return await open_log(tmp_path, sync=sync, clock=clock, segment_bytes=4096)
 

@@ -85,7 +85,11 @@ class Partitions:
             results = await self._log.append(batches)
             if len(batches) == 1:
                 return [Stored(_records(batches[0]), results[0])]
-            return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
+            new = tuple.__new__  # there may be hundreds
+            return [
+                new(Stored, (batch.records if isinstance(batch, Packed) else len(batch.data), result))
+                for batch, result in zip(batches, results, strict=True)
+            ]
         admitted = [self._admit(batch, rate) for batch in batches]
         kept = [
             batch if count == _records(batch) else _front(_open(batch), count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -30,7 +29,7 @@ from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
 from penstock.rpc import Disconnected, Peer, RemoteError
-from penstock.runtime import tune
+from penstock.runtime import spare_collector, tune
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
@@ -114,8 +113,7 @@ class Worker:
         self.server = await loop.create_server(
             factory(self.shared, loop), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
         )
-        gc.collect()
-        gc.freeze()
+        spare_collector()
         await self.core.call("ready", None)
         while not self.core.closed.done():
             await asyncio.wait([self.core.closed], timeout=1.0)
