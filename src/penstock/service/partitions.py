@@ -1,8 +1,8 @@
 """Partitions as the operations on records see them: traffic control in front of the log. Owns the windows and the cutting of
 what was read to what was asked for; knows no streams, no cursors, no wire.
 
-`Partitions` works on this process's log. With several workers another implementation sends each call to the worker
-that owns the partition, so that a partition has one log and one window whoever takes the request.
+`Partitions` works on this process's log. With several workers there is another implementation (`workers.remote`), so that a
+partition has one log and one window whoever takes the request.
 """
 
 from __future__ import annotations
@@ -86,7 +86,16 @@ class Partitions:
             if len(batches) == 1:
                 return [Stored(_records(batches[0]), results[0])]
             return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
-        admitted = [self._admit(batch, rate) for batch in batches]
+        return await self.put_each(batches, [rate] * len(batches))
+
+    async def put_each(
+        self, batches: Sequence[Batch | Packed], rates: Sequence[PartitionRate]
+    ) -> list[Stored]:
+        """The same for batches of several requests, each with its rate, in order."""
+        admitted = [
+            _records(batch) if rate.writes_freely else self._admit(batch, rate)
+            for batch, rate in zip(batches, rates, strict=True)
+        ]
         kept = [
             batch if count == _records(batch) else _front(_open(batch), count)
             for batch, count in zip(batches, admitted, strict=True)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,11 +16,13 @@ import structlog
 from penstock.config import encode_settings
 from penstock.http.app import Application
 from penstock.iam.base import SentRequest
-from penstock.log.base import Durable, LogError, Packed
+from penstock.limits import UNLIMITED, PartitionRate
+from penstock.log.base import Durable, LogError, Packed, PartitionRef
 from penstock.model.streams import Stream
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.context import Context
 from penstock.service.partitions import Partitions, Slice, Stored, Throttled
+from penstock.workers.memory import TrayView
 from penstock.workers.messages import (
     Change,
     FetchCall,
@@ -43,6 +46,7 @@ IDENTITY_SECONDS = 5.0
 RESTART_SECONDS = 0.5
 """Pause before a worker that died is started again."""
 
+_FREE = PartitionRate(write_bytes=UNLIMITED, write_records=UNLIMITED, read_bytes=UNLIMITED)
 _log = structlog.get_logger("penstock.workers")
 _put = msgspec.msgpack.Decoder(PutCall)
 _fetch = msgspec.msgpack.Decoder(FetchCall)
@@ -132,6 +136,7 @@ class Workers:
 
     async def _run(self, worker: _Worker) -> int:
         ours, theirs = socket.socketpair()
+        tray = TrayView()
         with theirs:
             worker.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -139,13 +144,14 @@ class Workers:
                 "penstock.workers.worker",
                 str(theirs.fileno()),
                 str(worker.listener.fileno()),
-                pass_fds=(theirs.fileno(), worker.listener.fileno()),
+                str(tray.fd),
+                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd),
                 start_new_session=True,
             )
         methods: dict[str, Any] = {
             "hello": lambda _: self._hello(worker),
             "ready": lambda _: self._ready(worker),
-            "put": self._on_put,
+            "put": partial(self._on_put, tray),
             "fetch": self._on_fetch,
             "place": self._on_place,
             "respond": self._on_respond,
@@ -158,6 +164,7 @@ class Workers:
         code = await worker.process.wait()
         worker.peer = None
         peer.close()
+        tray.close()
         return code
 
     async def _hello(self, worker: _Worker) -> Hello:
@@ -214,10 +221,18 @@ class Workers:
 
     # Calls of workers -----------------------------------------------------------------------------------------------
 
-    async def _on_put(self, body: msgspec.Raw) -> list[PutResult]:
+    async def _on_put(self, tray: TrayView, body: msgspec.Raw) -> list[PutResult]:
         call = _put.decode(body)
-        packed = [Packed(reference(batch), batch.count, batch.payload, batch.size) for batch in call.batches]
-        return [_stored(result) for result in await self._partitions.put(packed, call.rate)]
+        packed = [
+            Packed(PartitionRef(batch.stream_id, batch.number), batch.count, payload, batch.size)
+            for batch, payload in zip(call.batches, _payloads(call, tray), strict=True)
+        ]
+        if call.rates:
+            rates = [*call.rates, _FREE]
+            stored = await self._partitions.put_each(packed, [rates[batch.rate] for batch in call.batches])
+        else:
+            stored = await self._partitions.put(packed, _FREE)
+        return list(map(_stored, stored))
 
     async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:
         call = _fetch.decode(body)
@@ -280,6 +295,13 @@ class Workers:
     async def _reported(self, peer: Peer, method: str) -> None:
         with contextlib.suppress(Disconnected, RemoteError):
             self._add(_report.decode(await peer.call(method, None)))
+
+
+def _payloads(call: PutCall, tray: TrayView) -> list[bytes]:
+    """The payload of each batch, out of the message or the worker's tray."""
+    if call.page < 0:
+        return [batch.payload for batch in call.batches]
+    return tray.take(call.page, [batch.shared for batch in call.batches])
 
 
 def _slice(part: Slice) -> FetchSlice:

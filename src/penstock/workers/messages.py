@@ -25,18 +25,24 @@ from penstock.service.traffic import Counted
 
 
 class PutBatch(msgspec.Struct, array_like=True, gc=False):
-    """A batch with its payload made by the worker."""
+    """A batch with its payload made by the worker: here, or `shared` bytes of the worker's tray. `rate`: which of the call's rates, -1
+    when nothing is counted."""
 
     stream_id: str
     number: int
     count: int
     payload: bytes
-    size: int = -1
+    size: int
+    shared: int
+    rate: int
 
 
 class PutCall(msgspec.Struct, array_like=True, gc=False):
+    """The batches of every request that a worker had at the time, in order. What is shared lies together, from `page` on."""
+
     batches: list[PutBatch]
-    rate: PartitionRate
+    page: int
+    rates: list[PartitionRate]
 
 
 class Failure(msgspec.Struct, array_like=True, gc=False):

@@ -1,5 +1,5 @@
 """A worker process: HTTP in front of the core. Owns its sockets and its copies of streams and identities; started by the
-core as `python -m penstock.workers.worker RPC_FD LISTEN_FD`, ends when the core does."""
+core as `python -m penstock.workers.worker RPC_FD LISTEN_FD TRAY_FD`, ends when the core does."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.records import Records
 from penstock.service.traffic import Traffic
+from penstock.workers.memory import Tray
 from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
 
@@ -68,7 +69,7 @@ class Worker:
         self.shared: Shared | None = None
         self.server: asyncio.Server | None = None
 
-    async def run(self, rpc: socket.socket, listener: socket.socket) -> None:
+    async def run(self, rpc: socket.socket, listener: socket.socket, tray: Tray) -> None:
         """Serve until the core is gone."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self.core, sock=rpc)
@@ -90,7 +91,7 @@ class Worker:
             await identity.refresh()
         external = settings.external
         keystone = Keystone(external, identity.store, clock) if external.keystone else None
-        partitions = RemotePartitions(self.core)
+        partitions = RemotePartitions(self.core, tray)
         access = Access(identity, self.directory)
         records = Records(
             partitions, self.directory, access, settings.limits, clock, hello.cursor_key, self.traffic
@@ -167,7 +168,7 @@ class Worker:
         return self._counted()
 
 
-def main(rpc_fd: int, listen_fd: int) -> int:
+def main(rpc_fd: int, listen_fd: int, tray_fd: int) -> int:
     """Run a worker on these descriptors."""
     # The core decides when workers stop: a Ctrl-C in the terminal reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -177,13 +178,13 @@ def main(rpc_fd: int, listen_fd: int) -> int:
     rpc, listener = socket.socket(fileno=rpc_fd), socket.socket(fileno=listen_fd)
     for one in (rpc, listener):
         one.setblocking(False)
-    uvloop.run(_run(rpc, listener))
+    uvloop.run(_run(rpc, listener, Tray(tray_fd)))
     return 0
 
 
-async def _run(rpc: socket.socket, listener: socket.socket) -> None:
-    await Worker().run(rpc, listener)
+async def _run(rpc: socket.socket, listener: socket.socket, tray: Tray) -> None:
+    await Worker().run(rpc, listener, tray)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(*map(int, sys.argv[1:4])))
