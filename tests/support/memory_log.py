@@ -7,7 +7,7 @@ Segments are `segment_frames` frames, so that retention drops some and not other
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from penstock.clock import Clock
 from penstock.log import payload
@@ -47,6 +47,7 @@ class MemoryLog:
         self.fail_create: LogError | None = None
         self.fail_delete: LogError | None = None
         self.read_only: set[PartitionRef] = set()
+        self._told: Callable[[PartitionRef, Bounds | None], None] = lambda ref, bounds: None
 
     async def create(self, refs: Sequence[PartitionRef]) -> None:
         if self.fail_create is not None:
@@ -61,6 +62,7 @@ class MemoryLog:
         self._check_open()
         for ref in [ref for ref in self._partitions if ref.stream_id == stream_id]:
             del self._partitions[ref]
+            self._told(ref, None)
 
     async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         return [self._append(batch) for batch in batches]
@@ -80,6 +82,7 @@ class MemoryLog:
         encoded = batch.payload if isinstance(batch, Packed) else payload.encode(batch.keys, batch.data)
         partition.frames.append(Frame(batch.ref, base, count, now, encoded))
         partition.next += count
+        self._told(batch.ref, self.bounds(batch.ref))
         return Durable(base, now)
 
     async def read(
@@ -128,7 +131,11 @@ class MemoryLog:
             dropped += sum(frame.count for frame in segment)
             partition.earliest = segment[-1].base + segment[-1].count
             del partition.frames[: self._segment_frames]
+            self._told(ref, self.bounds(ref))
         return dropped
+
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        self._told = told
 
     async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
         return None

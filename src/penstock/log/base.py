@@ -6,7 +6,7 @@ limits. Sequence numbers are contiguous from 0 per partition; `next` is the one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -172,6 +172,9 @@ class RecordLog(Protocol):
 
     def bounds(self, ref: PartitionRef) -> Bounds:
         """First readable and next sequence number, of durable records. Raises UnknownPartition."""
+
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        """Have `told`, and nobody else, called whenever bounds change, before whoever waits for the change goes on; with None when a partition is gone."""
 
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         """Sequence number of the first record appended at or after `timestamp_ms`; `next` when there is none."""

@@ -120,14 +120,14 @@ class Partitions:
         budget = self._fetch_bytes if max_bytes is None else max_bytes
         if rate.read_bytes >= UNLIMITED:
             frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
-            return _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+            return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
         window = self._reads.get(ref)
         if window is None or window.max_bytes != rate.read_bytes:
             window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
         space = window.space(self._clock.monotonic())
         frames = await self._log.read(ref, sequence, max(min(budget, space), 1), max_records)
-        wanted = _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        given = wanted if space >= budget else _cut(frames, sequence, space, max_records, strict=True)
+        wanted = cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+        given = wanted if space >= budget else cut(frames, sequence, space, max_records, strict=True)
         if wanted and not given:
             raise Throttled
         if given:
@@ -168,7 +168,7 @@ def _front(batch: Batch, count: int) -> Batch:
     return Batch(batch.ref, batch.data[:count], None if batch.keys is None else batch.keys[:count])
 
 
-def _cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, strict: bool) -> list[Slice]:
+def cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, strict: bool) -> list[Slice]:
     """The records from `sequence` on that fit `budget` bytes of data and `max_records`; one at least unless `strict`."""
     kept: list[Slice] = []
     for frame in frames:

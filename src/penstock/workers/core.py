@@ -22,20 +22,25 @@ from penstock.model.streams import Stream
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.context import Context
 from penstock.service.partitions import Partitions, Slice, Stored, Throttled
-from penstock.workers.memory import TrayView
+from penstock.workers.memory import Board, TrayView
 from penstock.workers.messages import (
     Change,
     FetchCall,
     FetchResult,
     FetchSlice,
     Hello,
-    PlaceCall,
-    PlaceResult,
     PutCall,
     PutResult,
+    ReadCall,
+    ReadFrame,
+    ReadResult,
     Report,
     RespondCall,
     RespondResult,
+    SlotCall,
+    SlotResult,
+    TimeCall,
+    TimeResult,
     pack_error,
     reference,
 )
@@ -50,7 +55,9 @@ _FREE = PartitionRate(write_bytes=UNLIMITED, write_records=UNLIMITED, read_bytes
 _log = structlog.get_logger("penstock.workers")
 _put = msgspec.msgpack.Decoder(PutCall)
 _fetch = msgspec.msgpack.Decoder(FetchCall)
-_place = msgspec.msgpack.Decoder(PlaceCall)
+_read = msgspec.msgpack.Decoder(ReadCall)
+_slot = msgspec.msgpack.Decoder(SlotCall)
+_time = msgspec.msgpack.Decoder(TimeCall)
 _respond = msgspec.msgpack.Decoder(RespondCall)
 _failed = msgspec.msgpack.Decoder(tuple[str, str])
 _report = msgspec.msgpack.Decoder(Report)
@@ -89,6 +96,8 @@ class Workers:
         self._changes: list[Change] = []
         self._identity_changed = False
         self._telling: asyncio.Task[None] | None = None
+        self._board = Board(context.log.bounds)
+        context.log.watch(self._board.note)
         context.directory.on_change(self._note)
         context.identity.on_change(self._note_identity)
 
@@ -145,7 +154,8 @@ class Workers:
                 str(theirs.fileno()),
                 str(worker.listener.fileno()),
                 str(tray.fd),
-                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd),
+                str(self._board.fd),
+                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd, self._board.fd),
                 start_new_session=True,
             )
         methods: dict[str, Any] = {
@@ -153,7 +163,9 @@ class Workers:
             "ready": lambda _: self._ready(worker),
             "put": partial(self._on_put, tray),
             "fetch": self._on_fetch,
-            "place": self._on_place,
+            "read": self._on_read,
+            "slot": self._on_slot,
+            "time": self._on_time,
             "respond": self._on_respond,
             "report": self._on_report,
             "failed": self._on_failed,
@@ -246,17 +258,31 @@ class Workers:
             return FetchResult([], failure=pack_error(error))
         return FetchResult(list(map(_slice, slices)))
 
-    async def _on_place(self, body: msgspec.Raw) -> PlaceResult:
-        call = _place.decode(body)
+    async def _on_read(self, body: msgspec.Raw) -> ReadResult:
+        call = _read.decode(body)
+        ref, log = reference(call), self._context.log
         try:
-            if call.timestamp_ms is not None:
-                return PlaceResult(
-                    sequence=await self._partitions.sequence_at(reference(call), call.timestamp_ms)
-                )
-            bounds = await self._partitions.bounds(reference(call))
+            if call.outside and (place := await log.place(ref, call.sequence)) is not None:
+                return ReadResult([], place)
+            frames = await log.read(ref, call.sequence, call.max_bytes, UNLIMITED)
         except LogError as error:
-            return PlaceResult(failure=pack_error(error))
-        return PlaceResult(bounds.earliest, bounds.next)
+            return ReadResult([], failure=pack_error(error))
+        return ReadResult([ReadFrame(f.base, f.count, f.append_ms, f.payload) for f in frames])
+
+    async def _on_slot(self, body: msgspec.Raw) -> SlotResult:
+        ref = reference(_slot.decode(body))
+        try:
+            bounds, slot = self._context.log.bounds(ref), self._board.slot(ref)
+        except LogError as error:
+            return SlotResult(failure=pack_error(error))
+        return SlotResult(*bounds, *(slot or (0, 0)))
+
+    async def _on_time(self, body: msgspec.Raw) -> TimeResult:
+        call = _time.decode(body)
+        try:
+            return TimeResult(await self._partitions.sequence_at(reference(call), call.timestamp_ms))
+        except LogError as error:
+            return TimeResult(failure=pack_error(error))
 
     async def _on_respond(self, body: msgspec.Raw) -> RespondResult:
         call = _respond.decode(body)

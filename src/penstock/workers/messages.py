@@ -17,6 +17,7 @@ from penstock.log.base import (
     LogError,
     OutOfRange,
     PartitionRef,
+    Place,
     ReadOnly,
     UnknownPartition,
 )
@@ -88,17 +89,55 @@ class FetchResult(msgspec.Struct, array_like=True, gc=False):
     failure: Failure | None = None
 
 
-class PlaceCall(msgspec.Struct, array_like=True, gc=False):
-    """Bounds of a partition, or with a timestamp the sequence number at it."""
+class ReadCall(msgspec.Struct, array_like=True, gc=False):
+    """Frames from `sequence` on, at most about `max_bytes`, or with `outside` where they are, if the worker can read them there."""
 
     stream_id: str
     number: int
-    timestamp_ms: int | None = None
+    sequence: int
+    max_bytes: int
+    outside: bool
 
 
-class PlaceResult(msgspec.Struct, array_like=True, gc=False):
+class ReadFrame(msgspec.Struct, array_like=True, gc=False):
+    base: int
+    count: int
+    append_ms: int
+    payload: bytes
+
+
+class ReadResult(msgspec.Struct, array_like=True, gc=False):
+    frames: list[ReadFrame]
+    place: Place | None = None
+    failure: Failure | None = None
+
+
+class SlotCall(msgspec.Struct, array_like=True, gc=False):
+    """Where the board shows a partition."""
+
+    stream_id: str
+    number: int
+
+
+class SlotResult(msgspec.Struct, array_like=True, gc=False):
+    """`generation` 0: nowhere. The bounds are those of now."""
+
     earliest: int = 0
     next: int = 0
+    slot: int = 0
+    generation: int = 0
+    failure: Failure | None = None
+
+
+class TimeCall(msgspec.Struct, array_like=True, gc=False):
+    """The sequence number at a timestamp."""
+
+    stream_id: str
+    number: int
+    timestamp_ms: int
+
+
+class TimeResult(msgspec.Struct, array_like=True, gc=False):
     sequence: int = 0
     failure: Failure | None = None
 
@@ -174,6 +213,6 @@ def unpack_put(result: PutResult) -> tuple[int, Durable | LogError | None]:
     return result.admitted, Durable(result.base, result.append_ms) if result.admitted else None
 
 
-def reference(call: FetchCall | PlaceCall | PutBatch) -> PartitionRef:
+def reference(call: FetchCall | TimeCall | ReadCall | SlotCall) -> PartitionRef:
     """The partition a message is about."""
     return PartitionRef(call.stream_id, call.number)

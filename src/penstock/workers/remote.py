@@ -1,9 +1,9 @@
-"""A worker's view of the partitions: every call goes to the core. Owns the worker's cache of encoded frames."""
+"""A worker's view of the partitions: puts go to the core, reads to the worker's own reader (`reading`) or, where they are counted, to the
+core. Owns which puts share a message."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -11,44 +11,43 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.limits import PartitionRate
+from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Batch, Bounds, Closed, Frame, Packed, PartitionRef
 from penstock.log.payload import encode as encode_payload
 from penstock.rpc import Disconnected, Peer, RemoteError
-from penstock.service.partitions import Slice, Stored, Throttled
-from penstock.workers.memory import Tray
+from penstock.service.partitions import Slice, Stored, Throttled, cut
+from penstock.workers.memory import BoardView, Tray
 from penstock.workers.messages import (
     FetchCall,
     FetchResult,
-    PlaceCall,
-    PlaceResult,
     PutBatch,
     PutCall,
     PutResult,
+    TimeCall,
+    TimeResult,
     unpack_error,
     unpack_put,
 )
+from penstock.workers.reading import FrameReader
 
-CACHE_BYTES = 16 << 20
 TRAY_FROM = 4096
 """Bytes of payload from which on a message is cheaper without them."""
 
 _put_results = msgspec.msgpack.Decoder(list[PutResult])
 _fetch_result = msgspec.msgpack.Decoder(FetchResult)
-_place_result = msgspec.msgpack.Decoder(PlaceResult)
+_time_result = msgspec.msgpack.Decoder(TimeResult)
 
 
 class RemotePartitions:
-    """A PartitionStore (see there) in front of the core's."""
+    """A PartitionStore (see there) in front of the core's. `fetch_bytes` is how much a read returns when nothing is asked for."""
 
-    def __init__(self, core: Peer, tray: Tray) -> None:
+    def __init__(self, core: Peer, tray: Tray, board: BoardView, *, fetch_bytes: int) -> None:
         self._core = core
         self._tray = tray
+        self._fetch_bytes = fetch_bytes
+        self._reader = FrameReader(self._ask, board)
         self._puts: list[_Put] = []
         """Those of this turn of the loop."""
-        self._rendered: OrderedDict[tuple[PartitionRef, int], tuple[bytes, int]] = OrderedDict()
-        """The wire form of a frame, and the bytes of its data."""
-        self._rendered_bytes = 0
 
     async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """See PartitionStore.put. What is asked in one turn of the loop goes to the core in one message."""
@@ -88,6 +87,11 @@ class RemotePartitions:
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
     ) -> list[Slice]:
+        """See PartitionStore.fetch. Where reads are counted, that is done by the core."""
+        if rate.read_bytes >= UNLIMITED:
+            budget = self._fetch_bytes if max_bytes is None else max_bytes
+            frames = await self._reader.read(ref, sequence, max(budget, 1), max_records)
+            return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
         call = FetchCall(ref.stream_id, ref.number, sequence, max_bytes, max_records, rate)
         result = _fetch_result.decode(await self._ask("fetch", call))
         if result.failure is not None:
@@ -96,26 +100,22 @@ class RemotePartitions:
             raise Throttled
         slices = []
         for part in result.slices:
-            frame = Frame(ref, part.base, part.count, part.append_ms, part.payload)
-            if (kept := self._rendered.get((ref, part.base))) is not None:
-                frame.rendered, frame.data_bytes = kept
+            frame = self._reader.cache.add(Frame(ref, part.base, part.count, part.append_ms, part.payload))
             slices.append(Slice(frame, part.start, part.stop, part.size))
         return slices
 
     async def bounds(self, ref: PartitionRef) -> Bounds:
-        result = await self._place(ref, None)
-        return Bounds(result.earliest, result.next)
+        """See PartitionStore.bounds."""
+        return await self._reader.bounds(ref)
 
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
-        return (await self._place(ref, timestamp_ms)).sequence
-
-    async def _place(self, ref: PartitionRef, timestamp_ms: int | None) -> PlaceResult:
-        result = _place_result.decode(
-            await self._ask("place", PlaceCall(ref.stream_id, ref.number, timestamp_ms))
+        """See PartitionStore.sequence_at."""
+        result = _time_result.decode(
+            await self._ask("time", TimeCall(ref.stream_id, ref.number, timestamp_ms))
         )
         if result.failure is not None:
             raise unpack_error(result.failure)
-        return result
+        return result.sequence
 
     async def _ask(self, kind: str, call: object) -> msgspec.Raw:
         try:
@@ -124,16 +124,20 @@ class RemotePartitions:
             raise Closed(str(error)) from None
 
     def keep_rendered(self, frame: Frame, rendered: bytes) -> None:
-        key = (frame.ref, frame.base)
-        if key in self._rendered or len(rendered) > CACHE_BYTES // 4:
-            return
-        self._rendered[key] = (rendered, frame.data_bytes)
-        self._rendered_bytes += len(rendered)
-        while self._rendered_bytes > CACHE_BYTES:
-            self._rendered_bytes -= len(self._rendered.popitem(last=False)[1][0])
+        """See PartitionStore.keep_rendered."""
+        self._reader.cache.keep_rendered(frame, rendered)
 
     def forget(self, refs: Iterable[PartitionRef]) -> None:
-        """The windows are the core's, and it forgets by itself."""
+        """See PartitionStore.forget. The windows are the core's, and it forgets by itself."""
+        for ref in refs:
+            self._reader.forget(ref)
+
+    def let_go(self) -> None:
+        """To be called now and then: see FrameReader.let_go."""
+        self._reader.let_go()
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 class _Put(NamedTuple):

@@ -118,6 +118,7 @@ class FileLog:
         self._indexed: OrderedDict[Segment, None] = OrderedDict()
         self._ends: dict[PartitionRef, End] = opened.ends
         self._closed = False
+        self._told: Callable[[PartitionRef, Bounds | None], None] | None = None
         self.damage: tuple[str, ...] = (
             *opened.problems,
             *(problem for f in opened.found for problem in f.problems),
@@ -173,6 +174,8 @@ class FileLog:
                 self._seal(partition, sealed)
             for _, frame in run.frames:
                 self._cache.add(frame)
+        if self._told is not None:
+            self._told(partition.ref, partition.bounds())
 
     def _seal(self, partition: Partition, segment: Segment) -> None:
         """Keep the index of a segment that is complete now."""
@@ -256,6 +259,10 @@ class FileLog:
     def bounds(self, ref: PartitionRef) -> Bounds:
         """See RecordLog.bounds."""
         return self._partition(ref).bounds()
+
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        """See RecordLog.watch."""
+        self._told = told
 
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         """See RecordLog.sequence_at. Unreadable records are passed over."""
@@ -343,6 +350,8 @@ class FileLog:
             del self._writers[ref], self._partitions[ref]
             writer.deleted = writer.partition.deleted = True
             self._cache.drop(ref)
+            if self._told is not None:
+                self._told(ref, None)
 
         def move_away() -> str:
             moved = directory.move_stream_away(self._disk, self._root, stream_id)
@@ -393,6 +402,8 @@ class FileLog:
                 dropped.append(segment)
                 count += partition.segments[0].base - segment.base
             if dropped:
+                if self._told is not None:
+                    self._told(ref, partition.bounds())
                 await self._run(partial(directory.remove_segments, self._disk, self._files, dropped))
             return count
 
