@@ -121,9 +121,7 @@ class Partitions:
         if rate.read_bytes >= UNLIMITED:
             frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
             return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        window = self._reads.get(ref)
-        if window is None or window.max_bytes != rate.read_bytes:
-            window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
+        window = self._window(ref, rate)
         space = window.space(self._clock.monotonic())
         frames = await self._log.read(ref, sequence, max(min(budget, space), 1), max_records)
         wanted = cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
@@ -133,6 +131,22 @@ class Partitions:
         if given:
             window.spend(sum(map(data_bytes, given)), self._clock.monotonic())
         return given
+
+    def take(self, ref: PartitionRef, size: int, rate: PartitionRate) -> int:
+        """For who reads elsewhere: how many bytes the rate lets through now. `size` of them are counted at once if that is enough, otherwise none.
+        Raises UnknownPartition."""
+        self._log.bounds(ref)  # no windows for what is not there
+        window, now = self._window(ref, rate), self._clock.monotonic()
+        space = window.space(now)
+        if space >= size:
+            window.spend(size, now)
+        return space
+
+    def _window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
+        window = self._reads.get(ref)
+        if window is None or window.max_bytes != rate.read_bytes:
+            window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
+        return window
 
     async def bounds(self, ref: PartitionRef) -> Bounds:
         """See PartitionStore.bounds."""

@@ -16,34 +16,13 @@ import structlog
 from penstock.config import encode_settings
 from penstock.http.app import Application
 from penstock.iam.base import SentRequest
-from penstock.limits import UNLIMITED, PartitionRate
-from penstock.log.base import Durable, LogError, Packed, PartitionRef
 from penstock.model.streams import Stream
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.context import Context
-from penstock.service.partitions import Partitions, Slice, Stored, Throttled
-from penstock.workers.memory import Board, TrayView
-from penstock.workers.messages import (
-    Change,
-    FetchCall,
-    FetchResult,
-    FetchSlice,
-    Hello,
-    PutCall,
-    PutResult,
-    ReadCall,
-    ReadFrame,
-    ReadResult,
-    Report,
-    RespondCall,
-    RespondResult,
-    SlotCall,
-    SlotResult,
-    TimeCall,
-    TimeResult,
-    pack_error,
-    reference,
-)
+from penstock.service.partitions import Partitions
+from penstock.workers.answers import Answers
+from penstock.workers.memory import TrayView
+from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 
 START_SECONDS = 30.0
 CHANGE_SECONDS = 1.0
@@ -51,13 +30,7 @@ IDENTITY_SECONDS = 5.0
 RESTART_SECONDS = 0.5
 """Pause before a worker that died is started again."""
 
-_FREE = PartitionRate(write_bytes=UNLIMITED, write_records=UNLIMITED, read_bytes=UNLIMITED)
 _log = structlog.get_logger("penstock.workers")
-_put = msgspec.msgpack.Decoder(PutCall)
-_fetch = msgspec.msgpack.Decoder(FetchCall)
-_read = msgspec.msgpack.Decoder(ReadCall)
-_slot = msgspec.msgpack.Decoder(SlotCall)
-_time = msgspec.msgpack.Decoder(TimeCall)
 _respond = msgspec.msgpack.Decoder(RespondCall)
 _failed = msgspec.msgpack.Decoder(tuple[str, str])
 _report = msgspec.msgpack.Decoder(Report)
@@ -87,7 +60,6 @@ class Workers:
     ) -> None:
         self._context = context
         self._app = app
-        self._partitions = partitions
         self._cursor_key = cursor_key
         self._workers = [_Worker(number, listener) for number, listener in enumerate(listeners)]
         self._watchers: list[asyncio.Task[None]] = []
@@ -96,8 +68,7 @@ class Workers:
         self._changes: list[Change] = []
         self._identity_changed = False
         self._telling: asyncio.Task[None] | None = None
-        self._board = Board(context.log.bounds)
-        context.log.watch(self._board.note)
+        self._answers = Answers(context.log, partitions)
         context.directory.on_change(self._note)
         context.identity.on_change(self._note_identity)
 
@@ -154,18 +125,18 @@ class Workers:
                 str(theirs.fileno()),
                 str(worker.listener.fileno()),
                 str(tray.fd),
-                str(self._board.fd),
-                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd, self._board.fd),
+                str(self._answers.board.fd),
+                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd, self._answers.board.fd),
                 start_new_session=True,
             )
         methods: dict[str, Any] = {
             "hello": lambda _: self._hello(worker),
             "ready": lambda _: self._ready(worker),
-            "put": partial(self._on_put, tray),
-            "fetch": self._on_fetch,
-            "read": self._on_read,
-            "slot": self._on_slot,
-            "time": self._on_time,
+            "put": partial(self._answers.put, tray),
+            "take": self._answers.take,
+            "read": self._answers.read,
+            "slot": self._answers.slot,
+            "time": self._answers.time,
             "respond": self._on_respond,
             "report": self._on_report,
             "failed": self._on_failed,
@@ -176,6 +147,7 @@ class Workers:
         code = await worker.process.wait()
         worker.peer = None
         peer.close()
+        await asyncio.sleep(0)  # calls that have arrived look into the tray first of all
         tray.close()
         return code
 
@@ -233,57 +205,6 @@ class Workers:
 
     # Calls of workers -----------------------------------------------------------------------------------------------
 
-    async def _on_put(self, tray: TrayView, body: msgspec.Raw) -> list[PutResult]:
-        call = _put.decode(body)
-        packed = [
-            Packed(PartitionRef(batch.stream_id, batch.number), batch.count, payload, batch.size)
-            for batch, payload in zip(call.batches, _payloads(call, tray), strict=True)
-        ]
-        if call.rates:
-            rates = [*call.rates, _FREE]
-            stored = await self._partitions.put_each(packed, [rates[batch.rate] for batch in call.batches])
-        else:
-            stored = await self._partitions.put(packed, _FREE)
-        return list(map(_stored, stored))
-
-    async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:
-        call = _fetch.decode(body)
-        try:
-            slices = await self._partitions.fetch(
-                reference(call), call.sequence, call.max_bytes, call.max_records, call.rate
-            )
-        except Throttled:
-            return FetchResult([], throttled=True)
-        except LogError as error:
-            return FetchResult([], failure=pack_error(error))
-        return FetchResult(list(map(_slice, slices)))
-
-    async def _on_read(self, body: msgspec.Raw) -> ReadResult:
-        call = _read.decode(body)
-        ref, log = reference(call), self._context.log
-        try:
-            if call.outside and (place := await log.place(ref, call.sequence)) is not None:
-                return ReadResult([], place)
-            frames = await log.read(ref, call.sequence, call.max_bytes, UNLIMITED)
-        except LogError as error:
-            return ReadResult([], failure=pack_error(error))
-        return ReadResult([ReadFrame(f.base, f.count, f.append_ms, f.payload) for f in frames])
-
-    async def _on_slot(self, body: msgspec.Raw) -> SlotResult:
-        ref = reference(_slot.decode(body))
-        try:
-            bounds, slot = self._context.log.bounds(ref), self._board.slot(ref)
-        except LogError as error:
-            return SlotResult(failure=pack_error(error))
-        return SlotResult(*bounds, *(slot or (0, 0)))
-
-    async def _on_time(self, body: msgspec.Raw) -> TimeResult:
-        call = _time.decode(body)
-        try:
-            return TimeResult(await self._partitions.sequence_at(reference(call), call.timestamp_ms))
-        except LogError as error:
-            return TimeResult(failure=pack_error(error))
-
     async def _on_respond(self, body: msgspec.Raw) -> RespondResult:
         call = _respond.decode(body)
         sent = SentRequest(call.method, call.path, call.query, call.headers, call.body, call.peer)
@@ -321,22 +242,3 @@ class Workers:
     async def _reported(self, peer: Peer, method: str) -> None:
         with contextlib.suppress(Disconnected, RemoteError):
             self._add(_report.decode(await peer.call(method, None)))
-
-
-def _payloads(call: PutCall, tray: TrayView) -> list[bytes]:
-    """The payload of each batch, out of the message or the worker's tray."""
-    if call.page < 0:
-        return [batch.payload for batch in call.batches]
-    return tray.take(call.page, [batch.shared for batch in call.batches])
-
-
-def _slice(part: Slice) -> FetchSlice:
-    frame = part.frame
-    size = frame.data_bytes if part.whole and part.size < 0 else part.size
-    return FetchSlice(frame.base, frame.count, frame.append_ms, frame.payload, part.start, part.stop, size)
-
-
-def _stored(result: Stored) -> PutResult:
-    if isinstance(result.result, Durable):
-        return PutResult(result.admitted, result.result.base, result.result.append_ms)
-    return PutResult(result.admitted, failure=None if result.result is None else pack_error(result.result))

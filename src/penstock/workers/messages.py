@@ -62,30 +62,19 @@ class PutResult(msgspec.Struct, array_like=True, gc=False):
     failure: Failure | None = None
 
 
-class FetchCall(msgspec.Struct, array_like=True, gc=False):
+class TakeCall(msgspec.Struct, array_like=True, gc=False):
+    """What somebody is about to be given of a partition whose reads are counted."""
+
     stream_id: str
     number: int
-    sequence: int
-    max_bytes: int | None
-    max_records: int
+    size: int
     rate: PartitionRate
 
 
-class FetchSlice(msgspec.Struct, array_like=True, gc=False):
-    """A `Slice` and its frame."""
+class TakeResult(msgspec.Struct, array_like=True, gc=False):
+    """How much may be given now; `size` has been counted if it was enough."""
 
-    base: int
-    count: int
-    append_ms: int
-    payload: bytes
-    start: int
-    stop: int
-    size: int
-
-
-class FetchResult(msgspec.Struct, array_like=True, gc=False):
-    slices: list[FetchSlice]
-    throttled: bool = False
+    space: int = 0
     failure: Failure | None = None
 
 
@@ -213,6 +202,6 @@ def unpack_put(result: PutResult) -> tuple[int, Durable | LogError | None]:
     return result.admitted, Durable(result.base, result.append_ms) if result.admitted else None
 
 
-def reference(call: FetchCall | TimeCall | ReadCall | SlotCall) -> PartitionRef:
+def reference(call: ReadCall | SlotCall | TakeCall | TimeCall) -> PartitionRef:
     """The partition a message is about."""
     return PartitionRef(call.stream_id, call.number)

@@ -15,14 +15,14 @@ from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Batch, Bounds, Closed, Frame, Packed, PartitionRef
 from penstock.log.payload import encode as encode_payload
 from penstock.rpc import Disconnected, Peer, RemoteError
-from penstock.service.partitions import Slice, Stored, Throttled, cut
+from penstock.service.partitions import Slice, Stored, Throttled, cut, data_bytes
 from penstock.workers.memory import BoardView, Tray
 from penstock.workers.messages import (
-    FetchCall,
-    FetchResult,
     PutBatch,
     PutCall,
     PutResult,
+    TakeCall,
+    TakeResult,
     TimeCall,
     TimeResult,
     unpack_error,
@@ -33,8 +33,11 @@ from penstock.workers.reading import FrameReader
 TRAY_FROM = 4096
 """Bytes of payload from which on a message is cheaper without them."""
 
+TAKES = 4
+"""How often a read asks what may be given before it is refused."""
+
 _put_results = msgspec.msgpack.Decoder(list[PutResult])
-_fetch_result = msgspec.msgpack.Decoder(FetchResult)
+_take_result = msgspec.msgpack.Decoder(TakeResult)
 _time_result = msgspec.msgpack.Decoder(TimeResult)
 
 
@@ -87,22 +90,27 @@ class RemotePartitions:
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
     ) -> list[Slice]:
-        """See PartitionStore.fetch. Where reads are counted, that is done by the core."""
+        """See PartitionStore.fetch. Where reads are counted, for all workers together, the core is asked what may be given of what was read
+        here; if that is less, for as much again."""
+        budget = self._fetch_bytes if max_bytes is None else max_bytes
+        frames = await self._reader.read(ref, sequence, max(budget, 1), max_records)
+        given = cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
         if rate.read_bytes >= UNLIMITED:
-            budget = self._fetch_bytes if max_bytes is None else max_bytes
-            frames = await self._reader.read(ref, sequence, max(budget, 1), max_records)
-            return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        call = FetchCall(ref.stream_id, ref.number, sequence, max_bytes, max_records, rate)
-        result = _fetch_result.decode(await self._ask("fetch", call))
-        if result.failure is not None:
-            raise unpack_error(result.failure)
-        if result.throttled:
-            raise Throttled
-        slices = []
-        for part in result.slices:
-            frame = self._reader.cache.add(Frame(ref, part.base, part.count, part.append_ms, part.payload))
-            slices.append(Slice(frame, part.start, part.stop, part.size))
-        return slices
+            return given
+        for _ in range(TAKES):
+            if not given:
+                return given
+            size = sum(map(data_bytes, given))
+            call = TakeCall(ref.stream_id, ref.number, size, rate)
+            result = _take_result.decode(await self._ask("take", call))
+            if result.failure is not None:
+                raise unpack_error(result.failure)
+            if result.space >= size:
+                return given
+            given = cut(frames, sequence, result.space, max_records, strict=True)
+            if not given:
+                raise Throttled
+        raise Throttled  # others are quicker every time
 
     async def bounds(self, ref: PartitionRef) -> Bounds:
         """See PartitionStore.bounds."""
