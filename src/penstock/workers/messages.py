@@ -22,6 +22,7 @@ from penstock.log.base import (
     UnknownPartition,
 )
 from penstock.model.streams import Stream
+from penstock.service.partitions import Stored
 from penstock.service.traffic import Counted
 
 
@@ -195,11 +196,12 @@ def unpack_error(failure: Failure) -> LogError:
     return _KINDS[failure.kind](*failure.arguments)
 
 
-def unpack_put(result: PutResult) -> tuple[int, Durable | LogError | None]:
-    """`admitted` and what became of them."""
+def unpack_put(result: PutResult, behind: int, records: int) -> Stored:
+    """What became of `records` of a batch, those behind its first `behind`. Batches of several requests are admitted whole."""
+    admitted = min(records, result.admitted)
     if result.failure is not None:
-        return result.admitted, unpack_error(result.failure)
-    return result.admitted, Durable(result.base, result.append_ms) if result.admitted else None
+        return Stored(admitted, unpack_error(result.failure))
+    return Stored(admitted, Durable(result.base + behind, result.append_ms) if admitted else None)
 
 
 def reference(call: ReadCall | SlotCall | TakeCall | TimeCall) -> PartitionRef:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +16,6 @@ from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.partitions import Slice, Stored, Throttled, cut, data_bytes
 from penstock.workers.memory import BoardView, Tray
 from penstock.workers.messages import (
-    PutBatch,
-    PutCall,
     PutResult,
     TakeCall,
     TakeResult,
@@ -29,6 +25,7 @@ from penstock.workers.messages import (
     unpack_put,
 )
 from penstock.workers.reading import FrameReader
+from penstock.workers.sheet import Sheet
 
 TRAY_FROM = 4096
 """Bytes of payload from which on a message is cheaper without them."""
@@ -63,24 +60,14 @@ class RemotePartitions:
 
     def _send_puts(self) -> None:
         puts, self._puts = self._puts, []
-        packed = [one for put in puts for one in put.batches]
-        size = sum(len(one.payload) for one in packed)
-        page = self._tray.put((one.payload for one in packed), size) if size >= TRAY_FROM else -1
-        rates: list[PartitionRate] = []
-        batches: list[PutBatch] = []
+        sheet = Sheet()
         for put in puts:
-            rate = -1
-            if not put.rate.writes_freely:
-                if put.rate not in rates:
-                    rates.append(put.rate)
-                rate = rates.index(put.rate)
-            for ref, count, payload, data in put.batches:
-                if page < 0:
-                    batches.append(PutBatch(ref.stream_id, ref.number, count, payload, data, 0, rate))
-                else:
-                    batches.append(PutBatch(ref.stream_id, ref.number, count, b"", data, len(payload), rate))
+            put.places = [sheet.add(one, put.rate) for one in put.batches]
+        payloads = sheet.payloads()
+        size = sum(map(len, payloads))
+        page = self._tray.put(payloads, size) if size >= TRAY_FROM else -1
         try:
-            asked = self._core.request("put", PutCall(batches, page, rates))
+            asked = self._core.request("put", sheet.call(payloads, page))
         except Disconnected as error:
             _not_known(puts, error)
             return
@@ -148,24 +135,34 @@ class RemotePartitions:
         self._reader.close()
 
 
-class _Put(NamedTuple):
-    """A request on its way."""
+class _Put:
+    """A request on its way. `places`: in which batch of the message each of its own is, and behind how many records."""
 
-    batches: list[Packed]
-    rate: PartitionRate
-    done: asyncio.Future[list[Stored]]
+    __slots__ = ("batches", "done", "places", "rate")
+
+    def __init__(
+        self, batches: list[Packed], rate: PartitionRate, done: asyncio.Future[list[Stored]]
+    ) -> None:
+        self.batches = batches
+        self.rate = rate
+        self.done = done
+        self.places: list[tuple[int, int]] = []
 
 
 def _answer(puts: list[_Put], asked: asyncio.Future[msgspec.Raw]) -> None:
     try:
-        results = iter(_put_results.decode(asked.result()))
+        results = _put_results.decode(asked.result())
     except (Disconnected, RemoteError) as error:
         _not_known(puts, error)
         return
     for put in puts:
-        stored = [Stored(*unpack_put(result)) for result in islice(results, len(put.batches))]
         if not put.done.done():
-            put.done.set_result(stored)
+            put.done.set_result(
+                [
+                    unpack_put(results[at], behind, one.records)
+                    for one, (at, behind) in zip(put.batches, put.places, strict=True)
+                ]
+            )
 
 
 def _not_known(puts: list[_Put], error: Exception) -> None:
