@@ -158,8 +158,8 @@ def test_workers_killed_amid_puts_lose_nothing(server: Server) -> None:
                 victim.send_signal(signal.SIGKILL)
         finally:
             over.set()
-        for one in writing:
-            one.result()
+        for done in writing:
+            done.result()
     deadline = time.monotonic() + 30
     while len(psutil.Process(server.pid).children()) < WORKERS and time.monotonic() < deadline:
         time.sleep(0.1)
