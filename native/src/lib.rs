@@ -3,16 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+use penstock_codec::frames::{self, Head, Run, IDENT};
 use penstock_codec::puts::{Given, Span};
 use penstock_codec::replies::{self, Failed, Rendering};
 use penstock_codec::{json, payload, protobuf, Puts, Router};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 /// Raised when what Python may call changes: `penstock.codec` takes no module with another number.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 /// From this many bytes on, other threads run meanwhile. Less is done sooner than a thread is woken.
 const LARGE: usize = 1 << 16;
 
@@ -252,12 +253,90 @@ fn data_bytes(py: Python<'_>, payload: &[u8], start: usize, stop: usize) -> Opti
     detached(py, payload.len(), || payload::data_bytes(payload, start, stop))
 }
 
+fn ident(name: &[u8]) -> PyResult<&[u8; IDENT]> {
+    name.try_into().map_err(|_| PyValueError::new_err("a partition is named by 24 bytes"))
+}
+
+/// The header of a frame; None: Python has to make it.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn pack_frame<'py>(
+    py: Python<'py>,
+    name: &[u8],
+    salt: u32,
+    durable: u32,
+    base: u64,
+    records: u32,
+    append_ms: u64,
+    payload: &[u8],
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let name = ident(name)?;
+    let head = Head { offset: 0, length: 0, records, durable, base, append_ms };
+    let packed = detached(py, payload.len(), || frames::pack_frame(name, salt, &head, payload));
+    Ok(packed.map(|packed| PyBytes::new(py, &packed)))
+}
+
+/// Offset, length of the payload, records, durable bytes, first sequence number and append time of a frame.
+type FrameHead = (u64, u32, u32, u32, u64, u64);
+
+/// Consecutive intact frames that lie in `view` as a whole.
+#[pyfunction]
+fn frames_in(
+    py: Python<'_>,
+    view: &[u8],
+    position: usize,
+    offset: u64,
+    name: &[u8],
+    salt: u32,
+) -> PyResult<Vec<FrameHead>> {
+    let name = ident(name)?;
+    let heads = detached(py, view.len(), || frames::frames_in(view, position, offset, name, salt));
+    Ok(heads.iter().map(|head| (head.offset, head.length, head.records, head.durable, head.base, head.append_ms)).collect())
+}
+
+/// A batch of a journal from its runs (partition, first sequence number and salt of the segment, offset, bytes, pieces); None: Python
+/// has to make it.
+#[pyfunction]
+fn pack_batch<'py>(
+    py: Python<'py>,
+    salt: u32,
+    generation: u64,
+    number: u64,
+    runs: &Bound<'py, PyList>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    type Given<'py> = (Bound<'py, PyBytes>, u64, u32, u32, Bound<'py, PyAny>, Bound<'py, PyList>);
+    let mut given = Vec::with_capacity(runs.len());
+    for run in runs.iter() {
+        let (name, base, salt, offset, _, pieces): Given<'py> = run.cast::<PyTuple>()?.extract()?;
+        let mut data = Vec::with_capacity(pieces.len());
+        for piece in pieces.iter() {
+            let Ok(piece) = piece.cast_into::<PyBytes>() else {
+                return Ok(None);
+            };
+            data.push(piece);
+        }
+        given.push((name, base, salt, offset, data));
+    }
+    let mut packed = Vec::with_capacity(given.len());
+    for (name, base, salt, offset, data) in &given {
+        let data = data.iter().map(|piece| piece.as_bytes()).collect();
+        packed.push(Run { name: ident(name.as_bytes())?, base: *base, salt: *salt, offset: *offset, data });
+    }
+    let size = frames::batch_len(&packed);
+    let mut whole = true;
+    let batch = PyBytes::new_with(py, size, |out| {
+        whole = detached(py, size, || frames::write_batch(salt, generation, number, &packed, out));
+        Ok(())
+    })?;
+    Ok(whole.then_some(batch))
+}
+
 #[pymodule]
 mod penstock_native {
     #[pymodule_export]
     use super::{
-        data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, render_json,
-        render_protobuf, PyPuts, PyRouter,
+        data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, frames_in, pack_batch,
+        pack_frame, render_json, render_protobuf, PyPuts, PyRouter,
     };
     #[pymodule_export]
     const INTERFACE: u32 = super::INTERFACE;

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-INTERFACE = 1
+INTERFACE = 2
 """What this program calls: a compiled codec built for another one is not taken. `native/src/lib.rs` has the same number."""
 VARIABLE = "PENSTOCK_CODEC"
 CHOICES = ("auto", "native", "python")
@@ -82,6 +82,19 @@ class Native(Protocol):
     ) -> tuple[bytes, int] | None: ...
     def data_bytes(self, payload: bytes, start: int, stop: int, /) -> int | None:
         """Bytes of data of records `start` to `stop` of a payload."""
+
+    def pack_frame(
+        self, name: bytes, salt: int, durable: int, base: int, records: int, append_ms: int, payload: bytes, /
+    ) -> bytes | None:
+        """The header of a frame of the log, see `log.files.format.pack_frame`."""
+
+    def frames_in(
+        self, view: bytes, position: int, offset: int, name: bytes, salt: int, /
+    ) -> list[tuple[int, int, int, int, int, int]]:
+        """See `log.files.format.frames_in`; the fields of a FrameHead."""
+
+    def pack_batch(self, salt: int, generation: int, number: int, runs: list[Any], /) -> bytes | None:
+        """A batch of a journal, see `log.files.format.pack_batch`."""
 
 
 if TYPE_CHECKING:

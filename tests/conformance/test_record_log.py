@@ -32,12 +32,18 @@ B = PartitionRef("a" * 20, 1)
 OTHER = PartitionRef("b" * 20, 0)
 
 
-@pytest.fixture(params=["files", "files-os", "memory"])
+@pytest.fixture(params=["files", "files-os", "files-journal", "memory"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the log; again after a close, where the engine keeps anything."""
 
     async def files(clock: SteppedClock) -> RecordLog:
         sync = Sync("os" if request.param == "files-os" else "always")
+        if (
+            request.param == "files-journal"
+        ):  # and hardly any cache, so that what waits for its segment is read from there
+            return await open_log(
+                tmp_path, sync=sync, clock=clock, segment_bytes=4096, cache_bytes=800, journal_bytes=1 << 16, groups_before_journal=0,
+            )  # fmt: skip
         return await open_log(tmp_path, sync=sync, clock=clock, segment_bytes=4096)
 
     async def memory(clock: SteppedClock) -> RecordLog:

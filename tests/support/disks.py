@@ -69,6 +69,9 @@ class FaultyDisk(Disk):
     def fdatasync(self, fd: int) -> None:
         self._count("fdatasync")
 
+    def sync_all(self, path: str) -> None:
+        self._count("sync_all")
+
     def truncate(self, fd: int, size: int) -> None:
         self._count("truncate")
         super().truncate(fd, size)
@@ -154,6 +157,13 @@ class PowerDisk(Disk):
             path = self._paths[fd]
             if Path(path).exists():
                 self._synced[path] = Path(path).read_bytes()
+
+    def sync_all(self, path: str) -> None:
+        with self._lock:
+            self._step()
+            for name in self._synced:
+                if Path(name).exists():
+                    self._synced[name] = Path(name).read_bytes()
 
     def truncate(self, fd: int, size: int) -> None:
         with self._lock:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from penstock.clock import SteppedClock
 from penstock.config import Sync
 from penstock.log.base import Batch, Corrupt, Durable, PartitionRef, RecordLog
-from penstock.log.files import Disk, FileLog, open_log
+from penstock.log.files import Disk, FileLog, directory, open_log, replay, together
 from penstock.log.payload import decode
 
 Records = dict[PartitionRef, dict[int, bytes]]
@@ -53,6 +55,12 @@ def note(records: Records, ref: PartitionRef, base: int, data: list[bytes]) -> N
     for i, one in enumerate(data):
         assert base + i not in held, f"sequence number {base + i} was given out twice"
         held[base + i] = one
+
+
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every number of segments synced as many are: with one call for all."""
+    for module in (directory, replay, together):
+        monkeypatch.setattr(module, "MANY", 0)
 
 
 def as_after_a_crash(source: Path, target: Path) -> Path:

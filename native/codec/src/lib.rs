@@ -1,4 +1,4 @@
-//! The hot formats of Penstock without Python: PutRecords requests in, log payloads, PutRecords and GetRecords replies.
+//! The hot formats of Penstock without Python: PutRecords requests in, log payloads and frames, PutRecords and GetRecords replies.
 //!
 //! Every function here accepts less than the Python codec does and answers `None` for the rest: what is accepted gives
 //! byte for byte what Python gives, what is not goes to Python, which decides and words the errors.
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod base64;
+pub mod frames;
 pub mod json;
 pub mod msgpack;
 pub mod payload;

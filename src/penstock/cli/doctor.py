@@ -21,6 +21,7 @@ from penstock.log.files.inspect import (
     Damage,
     PartitionReport,
     check_ends,
+    check_journals,
     check_log,
     frames,
     in_use,
@@ -42,7 +43,7 @@ def doctor(data: Path, *, as_json: bool = False) -> int:
     busy = in_use(data)
     error = Console(stderr=True)
     reports = list(track(check_log(data), description="reading", console=error, transient=True))
-    problems = check_ends(data)
+    problems = check_ends(data) + ([] if busy else check_journals(data))
     problems += [f"{r.stream_id}/{r.number}: {text}" for r in reports for text in r.problems]
     names: dict[str, str] = {}
     if busy:
@@ -105,6 +106,10 @@ def _show(reports: list[PartitionReport], names: dict[str, str], problems: list[
         console.print(text, markup=False, style="red", soft_wrap=True)
     records = sum(report.records for report in reports)
     console.print(f"{len(reports)} partitions, {records:,} records, {len(problems) or 'no'} problems")
+    if journaled := sum(report.journaled for report in reports):
+        console.print(
+            f"{journaled:,} records more are in a journal, from where the server writes them into these segments."
+        )
 
 
 def dump_segment(path: Path, *, records: bool = False) -> int:

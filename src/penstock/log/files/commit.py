@@ -20,6 +20,7 @@ import structlog
 from penstock.clock import Clock
 from penstock.config import Sync
 from penstock.log.base import ReadOnly
+from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OutOfFiles
 from penstock.log.files.journal import Journals
@@ -52,7 +53,8 @@ class Group:
 class Committer:
     """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
     wait for it go on. `files_at_once`: files written to before the first of them is synced, so kept open (in mode
-    `interval` between groups too). `journals` makes them, for mode `always`."""
+    `interval` between groups too). `journals` makes them, for mode `always`; `wrote` is called, after `publish`, with what of the
+    `backlog` their groups leave has been written since."""
 
     def __init__(
         self,
@@ -62,6 +64,8 @@ class Committer:
         mode: Sync,
         publish: Callable[[Partition, list[Run]], None],
         files_at_once: int,
+        backlog: Backlog,
+        wrote: Callable[[list[Wrote]], None],
         journals: MakeJournals | None,
     ) -> None:
         self._loop = loop
@@ -71,6 +75,8 @@ class Committer:
         self._interval = mode.interval_ms / 1000
         self._publish = publish
         self._slice = files_at_once
+        self._backlog = backlog
+        self._wrote = wrote
         self._lock = threading.Lock()
         self._forming = Group()
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -120,8 +126,10 @@ class Committer:
             try:
                 result = call()
             except Exception as error:
+                self._tell_wrote()
                 self.tell(_set_exception, future, error)
             else:
+                self._tell_wrote()
                 self.tell(_set_result, future, result)
 
         self._queue.put(run)
@@ -156,9 +164,11 @@ class Committer:
                 item = self._queue.get(timeout=self._patience())
             except queue.Empty:
                 self._guard(self._sync_dirty)
+                self._guard(self._write_behind, 0)
                 continue
             if item is not None:
                 item()
+                self._tell_wrote()
                 continue
             with self._lock:
                 group, self._forming = self._forming, Group()
@@ -167,6 +177,7 @@ class Committer:
                 if entry.result is None:
                     entry.result = ReadOnly(str(self.crash))
             self.tell(self._finish, group)
+            self._guard(self._write_behind, len(group.stored))
             if self._dirty and time.monotonic() >= self._sync_at:
                 self._guard(self._sync_dirty)
 
@@ -183,7 +194,10 @@ class Committer:
         now_ms = self._clock.now_ms()
         by_writer: dict[Writer, list[Entry]] = {}
         for entry in group.entries:
-            by_writer.setdefault(entry.writer, []).append(entry)
+            if (known := by_writer.get(entry.writer)) is None:
+                by_writer[entry.writer] = [entry]
+            else:
+                known.append(entry)
         touched = list(by_writer.items())
         if self._journals is not None and self._journals.takes(group.entries, len(touched)):
             self._commit_slice(group, touched, now_ms, journals=self._journals)
@@ -203,7 +217,7 @@ class Committer:
     ) -> None:
         written = []
         for writer, entries in touched:
-            if runs := writer.write(entries, now_ms):
+            if runs := writer.write(entries, now_ms, deferred=journals is not None):
                 written.append((writer, runs))
             else:
                 self.note_problem(writer)
@@ -211,7 +225,7 @@ class Committer:
                 writer.release()
         self._disk.reached("after_write_before_sync")
         if journals is not None:
-            _sync_in(journals, written)
+            journals.write(written)
         elif self._mode == "always":
             self._sync([writer for writer, _ in written])
         self._disk.reached("after_sync_before_ack")
@@ -238,6 +252,15 @@ class Committer:
         if len(self._dirty) > self._slice:
             self._sync_all_dirty()
 
+    def _write_behind(self, touched: int) -> None:
+        if self._journals is not None:
+            self._journals.write_behind(touched)
+            self._tell_wrote()
+
+    def _tell_wrote(self) -> None:
+        if wrote := self._backlog.take():
+            self.tell(self._wrote, wrote)
+
     def _sync(self, writers: list[Writer]) -> None:
         if len(writers) <= DIRECT_SYNCS:
             for writer in writers:
@@ -247,6 +270,8 @@ class Committer:
             list(self._pool.map(_sync_each, shares))
 
     def _patience(self) -> float | None:
+        if self._journals is not None:
+            return self._journals.idle_work
         return max(0.0, self._sync_at - time.monotonic()) if self._dirty else None
 
     def _sync_dirty(self) -> None:
@@ -291,17 +316,6 @@ class Committer:
             self._loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:
             pass  # the loop is gone, and with it everybody who waited
-
-
-def _sync_in(journals: Journals, written: list[tuple[Writer, list[Run]]]) -> None:
-    try:
-        journals.write(written)
-    except OSError as error:
-        for writer, _ in written:
-            writer.journal_failed(error)
-    else:
-        for writer, _ in written:
-            writer.journaled()
 
 
 def _starved(entry: Entry) -> bool:

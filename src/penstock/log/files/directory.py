@@ -18,9 +18,10 @@ from penstock.log.files.errors import AlreadyInUse
 from penstock.log.files.format import JOURNAL_VERSION, VERSION, End, pack_ends
 from penstock.log.files.journal import number_of
 from penstock.log.files.pool import FilePool
-from penstock.log.files.recovery import Found, load_ends, recover
+from penstock.log.files.recovery import Found, load_ends, recover, unreadable
 from penstock.log.files.replay import replay
 from penstock.log.files.segment import Segment, index_path, partition_directory
+from penstock.log.files.together import MANY, sync_files
 
 FOLDER = "log"
 LOCK = "LOCK"
@@ -81,19 +82,35 @@ def _recover_all(
     disk: Disk, root: str, ends: dict[PartitionRef, End], in_order: bool, failed: dict[PartitionRef, str]
 ) -> list[Found]:
     """Steps 4 to 11 for every partition; those in `failed` stay read-only, for that reason. After a crash most of the time is
-    waiting for the disk, one sync a partition."""
+    waiting for the disk: one sync a partition, or one for all of many."""
+    refs = list_partitions(disk, root)
+    together = not in_order and len(refs) >= MANY
 
     def one(ref: PartitionRef) -> Found:
-        found = recover(disk, root, ref, ends.get(ref), in_order=in_order)
+        found = recover(disk, root, ref, ends.get(ref), in_order=in_order, synced=not together)
         if (reason := failed.get(ref)) is None:
             return found
-        return found._replace(tail=found.tail._replace(read_only=reason), problems=[*found.problems, reason])
+        return _read_only(found, reason)
 
-    refs = list_partitions(disk, root)
+    if together:
+        everything = [one(ref) for ref in refs]
+        tails = {
+            found.partition.segments[-1].path: i
+            for i, found in enumerate(everything)
+            if found.partition.segments
+        }
+        for path, error in sync_files(disk, root, list(tails)).items():
+            found = everything[tails[path]]
+            everything[tails[path]] = _read_only(found, unreadable(found.partition.segments[-1], error))
+        return everything
     if in_order or len(refs) < RECOVERY_THREADS:
         return [one(ref) for ref in refs]
     with ThreadPoolExecutor(RECOVERY_THREADS, thread_name_prefix="log-recovery") as threads:
         return list(threads.map(one, refs))
+
+
+def _read_only(found: Found, reason: str) -> Found:
+    return found._replace(tail=found.tail._replace(read_only=reason), problems=[*found.problems, reason])
 
 
 def list_partitions(disk: Disk, root: str) -> list[PartitionRef]:

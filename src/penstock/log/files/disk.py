@@ -5,14 +5,19 @@ Tests replace it to inject short writes, EIO, ENOSPC, EINTR, EMFILE and lost sec
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import platform
+import re
 import secrets
 from collections.abc import Sequence
 
 IOV_MAX = 1024
 """Buffers one vectored write may take (Linux)."""
+_SYNCFS_REPORTS = (5, 8)
+"""Linux from which on syncfs says when a write failed."""
 
 Buffer = bytes | memoryview
 
@@ -56,6 +61,21 @@ class Disk:
 
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)
+
+    @property
+    def syncs_all(self) -> bool:
+        """Whether `sync_all` can be had and trusted."""
+        return _syncs_all()
+
+    def sync_all(self, path: str) -> None:
+        """What fdatasync of every file of the file system below a directory does, in one go."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(fd)
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
@@ -116,6 +136,13 @@ class Disk:
 
     def reached(self, point: str) -> None:
         """Called at the moments a crash would be most telling; does nothing here, tests die in it."""
+
+
+def _syncs_all() -> bool:
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    if platform.system() != "Linux" or release is None:
+        return False
+    return (int(release[1]), int(release[2])) >= _SYNCFS_REPORTS and hasattr(ctypes.CDLL(None), "syncfs")
 
 
 def write_all(disk: Disk, fd: int, buffers: Sequence[Buffer], offset: int) -> int:

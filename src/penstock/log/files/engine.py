@@ -39,6 +39,7 @@ from penstock.log.base import (
     Waiting,
 )
 from penstock.log.files import directory
+from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.cache import FrameCache
 from penstock.log.files.commit import Committer
 from penstock.log.files.directory import Opened
@@ -50,6 +51,7 @@ from penstock.log.files.journal import GROUPS_BEFORE, JOURNAL_BYTES, Journals
 from penstock.log.files.pool import FilePool
 from penstock.log.files.reader import Loaded, Reader, Source, Wanted
 from penstock.log.files.segment import Partition, Segment
+from penstock.log.files.together import finish_together
 from penstock.log.files.writer import Entry, Run, Writer
 
 READ_THREADS = 4
@@ -86,6 +88,7 @@ class FileLog:
         self._cache = FrameCache(cache_bytes)
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
+        self._backlog = Backlog()
 
         def journals(
             pool: ThreadPoolExecutor,
@@ -96,6 +99,7 @@ class FileLog:
             return Journals(
                 disk,
                 opened.root,
+                self._backlog,
                 pool,
                 call,
                 broken,
@@ -111,6 +115,8 @@ class FileLog:
             sync,
             self._publish,
             max(1, open_files // 2),
+            self._backlog,
+            self._note_written,
             journals if journal_bytes else None,
         )
         self._partitions: dict[PartitionRef, Partition] = {}
@@ -128,7 +134,7 @@ class FileLog:
             _log.error("journal damaged", problem=problem)
         for found in opened.found:
             ref = found.partition.ref
-            writer = Writer(found.partition, disk, self._files, segment_bytes)
+            writer = Writer(found.partition, disk, self._files, self._backlog, segment_bytes)
             writer.resume(found.tail.segment, found.tail.size, found.tail.next, found.tail.last_ms)
             writer.problem = found.tail.read_only
             if writer.problem is None and found.problems:
@@ -168,14 +174,18 @@ class FileLog:
     def _publish(self, partition: Partition, runs: list[Run]) -> None:
         if partition.deleted:
             return
-        for run in runs:
-            sealed = partition.publish(run.segment, run.frames)
+        for segment, frames, _, _, deferred in runs:
+            sealed = partition.publish(segment, frames, deferred=deferred)
             if sealed is not None:
                 self._seal(partition, sealed)
-            for _, frame in run.frames:
+            for _, frame in frames:
                 self._cache.add(frame)
         if self._told is not None:
             self._told(partition.ref, partition.bounds())
+
+    def _note_written(self, wrote: list[Wrote]) -> None:
+        for partition, segment, size in wrote:
+            partition.wrote(segment, size)
 
     def _seal(self, partition: Partition, segment: Segment) -> None:
         """Keep the index of a segment that is complete now."""
@@ -224,6 +234,8 @@ class FileLog:
     async def _read_disk(
         self, partition: Partition, sequence: int, max_bytes: int, max_records: int, keep: bool
     ) -> list[Frame]:
+        if waiting := partition.deferred_from(sequence, max_bytes, max_records):
+            return waiting
         position = partition.position(sequence)
         segment = partition.segments[position]
         source = self._source(partition, position)
@@ -245,10 +257,12 @@ class FileLog:
     async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
         """See RecordLog.place."""
         partition = self._partition(ref)
+        if partition.defers(sequence):
+            await self._committer.between_groups(self._writers[ref].try_write_back)
         bounds = partition.bounds()
         if not bounds.earliest <= sequence <= bounds.next:
             raise OutOfRange(sequence, bounds)
-        if sequence == bounds.next or not self._disk.shared:
+        if sequence == bounds.next or not self._disk.shared or partition.defers(sequence):
             return None
         position = partition.position(sequence)
         segment, source = partition.segments[position], self._source(partition, position)
@@ -283,9 +297,12 @@ class FileLog:
                 index, salt, size = await self._loaded(partition, segment, source)
                 start = index.before_time(timestamp_ms)
                 call = partial(self._reader.first_since, source, salt, size, start, timestamp_ms)
-                found = await self._io(partition, segment, source.base, call)
+                found = await self._io(partition, segment, source.base, call) if start < size else None
                 if found is not None:
                     return max(found, partition.earliest)
+        for _, frame in partition.deferred:
+            if frame.append_ms >= timestamp_ms:
+                return max(frame.base, partition.earliest)
         return partition.next
 
     async def waiting(self, ref: PartitionRef, sequence: int) -> Waiting:
@@ -338,7 +355,9 @@ class FileLog:
             if ref not in self._partitions:
                 partition = Partition(self._root, ref)
                 self._partitions[ref] = partition
-                self._writers[ref] = Writer(partition, self._disk, self._files, self._segment_bytes)
+                self._writers[ref] = Writer(
+                    partition, self._disk, self._files, self._backlog, self._segment_bytes
+                )
 
     async def delete_stream(self, stream_id: str) -> None:
         """See RecordLog.delete_stream. What is queued for it fails with UnknownPartition. Raises LogError when the disk
@@ -353,18 +372,18 @@ class FileLog:
             if self._told is not None:
                 self._told(ref, None)
 
-        def move_away() -> str:
-            moved = directory.move_stream_away(self._disk, self._root, stream_id)
+        def move_away() -> str | None:
+            moved = None
+            with suppress(FileNotFoundError):
+                moved = directory.move_stream_away(self._disk, self._root, stream_id)
             for writer in writers.values():
-                writer.release()
+                writer.discard()
                 self._committer.problems.pop(writer, None)
                 self._files.forget_under(writer.partition.directory)
             return moved
 
         try:
             moved = await self._committer.between_groups(move_away)
-        except FileNotFoundError:
-            moved = None
         except OSError as error:
             for ref, writer in writers.items():
                 writer.deleted = writer.partition.deleted = False
@@ -440,8 +459,9 @@ class FileLog:
         writers = list(self._writers.values())
 
         def sync_all() -> None:
+            finish_together(self._disk, self._root, writers)
             for writer in writers:
-                writer.finish()
+                self._committer.note_problem(writer)  # one that could not be finished needs its journal
 
         await self._committer.between_groups(sync_all)
         await self._committer.stop()
@@ -481,7 +501,7 @@ class FileLog:
     async def _loaded(
         self, partition: Partition, segment: Segment, source: Source
     ) -> tuple[SparseIndex, int, int]:
-        """Index, salt and durable size of a segment."""
+        """Index and salt of a segment, and how much of it is in its file."""
         if segment.index is None and (segment is not partition.segments[-1] or segment.salt is None):
             call = partial(self._reader.load, source)
             loaded = await self._io(partition, segment, source.base, call)
@@ -504,8 +524,7 @@ class FileLog:
         if segment in self._indexed:
             self._indexed.move_to_end(segment)
         assert segment.salt is not None
-        assert segment.size is not None
-        return index, segment.salt, segment.size
+        return index, segment.salt, partition.size(segment)
 
     def _remember(self, segment: Segment) -> None:
         self._indexed[segment] = None

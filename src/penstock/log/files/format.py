@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
+from penstock import codec
 from penstock.log.base import Frame
 
 VERSION = 1
@@ -176,6 +177,10 @@ def pack_frame(name: bytes, salt: int, durable: int, frame: Frame) -> bytes:
     """Header bytes of a frame; the payload goes behind them. `name` is `ident` of the partition; `durable`: bytes of
     the segment known to be synced."""
     payload = frame.payload
+    if (native := codec.native) is not None:
+        packed = native.pack_frame(name, salt, durable, frame.base, frame.count, frame.append_ms, payload)
+        if packed is not None:
+            return packed
     body = _FRAME_BODY.pack(len(payload), frame.count, durable, frame.base, frame.append_ms, name)
     return _FRAME_LEAD.pack(FRAME_MAGIC, salt, crc32c(payload, crc32c(body))) + body
 
@@ -216,6 +221,10 @@ def frame_intact(view: memoryview, position: int, length: int) -> bool:
 def frames_in(view: memoryview, position: int, offset: int, name: bytes, salt: int) -> list[FrameHead]:
     """Heads of the consecutive intact frames that lie in `view` as a whole, from `position` on, which is `offset` of
     the file. Stops without a word at anything else."""
+    raw = view.obj
+    if (native := codec.native) is not None and type(raw) is bytes and len(raw) == len(view):
+        new_head = tuple.__new__
+        return [new_head(FrameHead, head) for head in native.frames_in(raw, position, offset, name, salt)]
     # Two million of these a second make the difference for logs of single records: everything is a local here.
     shift, end = offset - position, len(view)
     unpack, new, crc_of = _FRAME.unpack_from, tuple.__new__, crc32c
@@ -297,6 +306,10 @@ def pack_batch(
     salt: int, generation: int, number: int, runs: Sequence[JournalRun]
 ) -> list[bytes | memoryview]:
     """A batch of a journal, in pieces."""
+    if (native := codec.native) is not None and isinstance(runs, list):
+        batch = native.pack_batch(salt, generation, number, runs)
+        if batch is not None:
+            return [batch]
     pieces: list[bytes | memoryview] = [b""]
     for run in runs:
         pieces.append(_RUN.pack(run.name, run.base, run.salt, run.offset, run.length))

@@ -76,3 +76,7 @@ class InjectedDisk(Disk):
     def fdatasync(self, fd: int) -> None:
         self._maybe("fdatasync")
         super().fdatasync(fd)
+
+    def sync_all(self, path: str) -> None:
+        self._maybe("fdatasync")
+        super().sync_all(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from penstock.log.base import LogError, PartitionRef
 from penstock.log.files import format as fmt
 from penstock.log.files.directory import CLEAN, ENDS, FOLDER, LOCK, list_partitions
 from penstock.log.files.disk import Disk, read_exactly
-from penstock.log.files.format import HEADER_BYTES, End, FrameHead, SegmentHeader
+from penstock.log.files.format import HEADER_BYTES, End, FrameHead, JournalRun, SegmentHeader
 from penstock.log.files.journal import number_of
 from penstock.log.files.recovery import load_ends, segment_bases
+from penstock.log.files.replay import JournaledSegment, read_journals
 from penstock.log.files.scan import RECOVERY_BLOCK, OpenSegment, Scanner
 from penstock.log.files.segment import SUFFIX, partition_directory
 
@@ -37,7 +39,8 @@ class SegmentView(NamedTuple):
 
 
 class PartitionReport(NamedTuple):
-    """One partition as it is on disk. `next` is the sequence number after the last intact record."""
+    """One partition as its segments are on disk. `next` is the sequence number after the last intact record there; behind that a journal
+    holds `journaled` more, which the next start, or the running server, writes into the segments."""
 
     stream_id: str
     number: int
@@ -47,6 +50,7 @@ class PartitionReport(NamedTuple):
     next: int
     bytes: int
     problems: tuple[str, ...]
+    journaled: int = 0
 
 
 def open_segment(path: Path) -> SegmentView:
@@ -87,7 +91,12 @@ def frames(path: Path) -> Iterator[tuple[FrameHead, bytes] | Damage]:
         disk.close(fd)
 
 
-def check_partition(data: Path, stream_id: str, number: int, durable: int) -> PartitionReport:
+Journals = dict[JournaledSegment, list[JournalRun]]
+
+
+def check_partition(
+    data: Path, stream_id: str, number: int, durable: int, journals: Journals | None = None
+) -> PartitionReport:
     """Read every segment of a partition. `durable` is how far its records are known to have been synced (the table of
     ends): unreadable bytes at the very end are a torn tail only behind that."""
     disk = Disk()
@@ -133,13 +142,37 @@ def check_partition(data: Path, stream_id: str, number: int, durable: int) -> Pa
             following = base if last else bases[place + 1]  # expired since the names were read
         except (OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
-    if following < durable:
+    runs = (
+        (journals or {}).get(JournaledSegment(PartitionRef(stream_id, number), bases[-1])) if bases else None
+    )
+    journaled = _records_behind(runs or [], following)
+    if following + journaled < durable:
         problems.append(f"records {following} to {durable - 1} were stored and are missing at the end")
     if problems and any(map(number_of, disk.names(root))):
         problems.append("a journal is there: what of this it holds, the next start mends")
     return PartitionReport(
-        stream_id, number, len(bases), records, bases[0] if bases else 0, following, size, tuple(problems)
+        stream_id,
+        number,
+        len(bases),
+        records,
+        bases[0] if bases else 0,
+        following,
+        size,
+        tuple(problems),
+        journaled,
     )
+
+
+def _records_behind(runs: list[JournalRun], following: int) -> int:
+    """How many records from `following` on these hold without a gap."""
+    first = following
+    for run in runs:
+        view = memoryview(b"".join(run.data))
+        begin = 0 if run.offset else HEADER_BYTES
+        for head in fmt.frames_in(view, begin, run.offset + begin, run.name, run.salt):
+            if head.base == following:
+                following = head.next
+    return following - first
 
 
 def check_log(data: Path) -> Iterator[PartitionReport]:
@@ -148,16 +181,29 @@ def check_log(data: Path) -> Iterator[PartitionReport]:
     root = data / FOLDER
     if not root.is_dir():
         raise FileNotFoundError(f"{data} holds no log (there is no {root})")
+    journals: Journals = {}
+    with suppress(OSError, LogError):  # `check_journals` says it
+        journals = read_journals(disk, str(root), [])[1]
     ends = next((found for name in (CLEAN, ENDS) if (found := _ends(disk, root / name)[0])), {})
     for ref in list_partitions(disk, str(root)):
         end = ends.get(ref)
-        yield check_partition(data, ref.stream_id, ref.number, end.next if end else 0)
+        yield check_partition(data, ref.stream_id, ref.number, end.next if end else 0, journals)
 
 
 def check_ends(data: Path) -> list[str]:
     """What is wrong with the tables of ends. Without them records missing at the end of a log go unnoticed."""
     disk = Disk()
     return [text for name in (CLEAN, ENDS) if (text := _ends(disk, data / FOLDER / name)[1])]
+
+
+def check_journals(data: Path) -> list[str]:
+    """What of the journals cannot be read. Beside a running server, which writes over them, that means nothing."""
+    problems: list[str] = []
+    try:
+        read_journals(Disk(), str(data / FOLDER), problems)
+    except (OSError, LogError) as error:
+        problems.append(str(error))
+    return problems
 
 
 def _ends(disk: Disk, path: Path) -> tuple[dict[PartitionRef, End], str]:

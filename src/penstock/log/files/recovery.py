@@ -55,22 +55,24 @@ def segment_bases(names: list[str]) -> list[int]:
     return sorted(int(n[: -len(SUFFIX)]) for n in names if n.endswith(SUFFIX) and n[: -len(SUFFIX)].isdigit())
 
 
-def recover(disk: Disk, root: str, ref: PartitionRef, end: End | None, *, in_order: bool) -> Found:
+def recover(
+    disk: Disk, root: str, ref: PartitionRef, end: End | None, *, in_order: bool, synced: bool = True
+) -> Found:
     """Bring one partition into a state to go on from. `end` is what the table of ends says of it; `in_order`: nothing
-    was written since. Raises LogError for a directory of another format version."""
+    was written since. Without `synced` the caller sees to step 11. Raises LogError for a directory of another format version."""
     partition = Partition(root, ref)
     # Step 4: names alone tell which segments there are. Only the last one is opened.
     partition.segments = [
         Segment(partition.directory, base) for base in segment_bases(disk.names(partition.directory))
     ]
     try:
-        tail, problems = _tail(disk, partition, end, in_order)
+        tail, problems = _tail(disk, partition, end, in_order, synced)
     except fmt.UnknownVersion as error:
         raise UnsupportedFormat(f"{partition.segments[-1].path}: {error}; nothing was changed") from error
     except OSError as error:
         # Unreadable for now: what can be read elsewhere stays readable, and nothing is written.
         last = partition.segments[-1]
-        reason = f"segment {last.name} cannot be read: {error.strerror or error}"
+        reason = unreadable(last, error)
         tail = Tail(None, 0, max(last.base, end.next if end else 0), end.last_ms if end else 0, reason)
         problems = [reason]
     partition.next = tail.next
@@ -78,7 +80,14 @@ def recover(disk: Disk, root: str, ref: PartitionRef, end: End | None, *, in_ord
     return Found(partition, tail, problems)
 
 
-def _tail(disk: Disk, partition: Partition, end: End | None, in_order: bool) -> tuple[Tail, list[str]]:
+def unreadable(segment: Segment, error: OSError) -> str:
+    """Why a partition whose last segment is this one is read-only."""
+    return f"segment {segment.name} cannot be read: {error.strerror or error}"
+
+
+def _tail(
+    disk: Disk, partition: Partition, end: End | None, in_order: bool, synced: bool
+) -> tuple[Tail, list[str]]:
     if not partition.segments:
         if end is None:
             return Tail(None, 0, 0, 0), []
@@ -97,13 +106,13 @@ def _tail(disk: Disk, partition: Partition, end: End | None, in_order: bool) -> 
         return Tail(segment, end.offset, end.next, end.last_ms), []
     fd = disk.open(segment.path, write=True)
     try:
-        return _open_tail(disk, fd, partition, segment, end)
+        return _open_tail(disk, fd, partition, segment, end, synced)
     finally:
         disk.close(fd)
 
 
 def _open_tail(
-    disk: Disk, fd: int, partition: Partition, segment: Segment, end: End | None
+    disk: Disk, fd: int, partition: Partition, segment: Segment, end: End | None, synced: bool
 ) -> tuple[Tail, list[str]]:
     file_size = disk.size(fd)
     scan, header = scan_tail(disk, fd, partition.ident, segment.base, end)
@@ -115,7 +124,8 @@ def _open_tail(
         disk.truncate(fd, 0)
         fresh = fmt.SegmentHeader(ref.stream_id, ref.number, salt, segment.base, created_ms)
         write_all(disk, fd, [fmt.pack_segment(fresh)], 0)
-        sync(disk, fd)
+        if synced:
+            sync(disk, fd)
         segment.salt, segment.size, segment.index = salt, HEADER_BYTES, SparseIndex()
         return Tail(segment, HEADER_BYTES, segment.base, created_ms), []
     segment.salt, segment.index = scan.salt, scan.sparse
@@ -123,7 +133,8 @@ def _open_tail(
     # Step 9: cut off what was never acknowledged. Step 11: make durable what is about to be shown.
     if scan.torn_at < file_size:
         disk.truncate(fd, scan.torn_at)
-    sync(disk, fd)
+    if synced:
+        sync(disk, fd)
     segment.size = scan.torn_at
     last_ms = max(scan.sparse.last_ms, header.created_ms if header else 0, end.last_ms if end else 0)
     if not last_ms:

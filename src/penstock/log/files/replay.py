@@ -17,6 +17,7 @@ from penstock.log.files.errors import UnsupportedFormat
 from penstock.log.files.format import HEADER_BYTES, JournalRun
 from penstock.log.files.journal import number_of
 from penstock.log.files.segment import SUFFIX, partition_directory
+from penstock.log.files.together import MANY, sync_files
 
 THREADS = 8
 
@@ -30,7 +31,9 @@ class Replayed(NamedTuple):
     failed: dict[PartitionRef, str]
 
 
-class _Segment(NamedTuple):
+class JournaledSegment(NamedTuple):
+    """Of which segment a journal holds something."""
+
     ref: PartitionRef
     base: int
 
@@ -38,42 +41,58 @@ class _Segment(NamedTuple):
 def replay(disk: Disk, root: str) -> Replayed:
     """Bring all journals of a directory into its segments and remove them. Raises OSError when a journal cannot be read,
     UnsupportedFormat."""
-    names = sorted((name for name in disk.names(root) if number_of(name)), key=number_of)
+    problems: list[str] = []
+    names, segments = read_journals(disk, root, problems)
     if not names:
         return Replayed(False, [], {})
-    problems: list[str] = []
-    journals = []
-    for name in names:
-        found = _read(disk, f"{root}/{name}", problems)
-        if found is not None:
-            journals.append(found)
-    # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
-    segments: dict[_Segment, list[JournalRun]] = defaultdict(list)
-    for _, runs in sorted(journals, key=lambda journal: journal[0]):
-        for run in runs:
-            segments[_Segment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
     changed = False
     failed: dict[PartitionRef, str] = {}
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="log-replay") as threads:
-        results = threads.map(lambda item: _bring(disk, root, *item), segments.items())
-        for segment, result in zip(segments, results, strict=True):
-            if isinstance(result, OSError):
-                name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
-                failed[segment.ref] = (
-                    f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
-                    f"{result.strerror or result}"
-                )
-            elif isinstance(result, str):
-                problems.append(result)
-                changed = True
-            else:
-                changed |= result
+
+    def lacks(segment: JournaledSegment, error: OSError) -> None:
+        name = f"segment {segment.base:020d}{SUFFIX} of partition {segment.ref.number}"
+        failed[segment.ref] = (
+            f"{name} of stream {segment.ref.stream_id} lacks acknowledged records that a journal holds: "
+            f"{error.strerror or error}"
+        )
+
+    many = len(segments) >= MANY
+    for (segment, _), result in _bring_all(disk, root, segments, many):
+        if isinstance(result, OSError):
+            lacks(segment, result)
+        elif isinstance(result, str):
+            problems.append(result)
+            changed = True
+        else:
+            changed |= result
+    if many:
+        paths = {_path(root, segment): segment for segment in segments}
+        for path, error in sync_files(disk, root, list(paths)).items():
+            lacks(paths[path], error)
     disk.reached("after_replay_before_remove")
     if not failed:
         for name in names:
             disk.unlink(f"{root}/{name}")
         disk.fsync_dir(root)
     return Replayed(changed, problems, failed)
+
+
+def read_journals(
+    disk: Disk, root: str, problems: list[str]
+) -> tuple[list[str], dict[JournaledSegment, list[JournalRun]]]:
+    """Names of the journals of a directory, and what they hold of each segment, in order; `problems` gets a sentence for each thing that
+    cannot be read. Raises OSError, UnsupportedFormat."""
+    names = sorted((name for name in disk.names(root) if number_of(name)), key=number_of)
+    journals = []
+    for name in names:
+        found = _read(disk, f"{root}/{name}", problems)
+        if found is not None:
+            journals.append(found)
+    # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
+    segments: dict[JournaledSegment, list[JournalRun]] = defaultdict(list)
+    for _, runs in sorted(journals, key=lambda journal: journal[0]):
+        for run in runs:
+            segments[JournaledSegment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
+    return names, segments
 
 
 def _read(disk: Disk, path: str, problems: list[str]) -> tuple[int, list[JournalRun]] | None:
@@ -120,9 +139,29 @@ def _batches(view: memoryview, salt: int, generation: int) -> Iterator[tuple[int
         position, number = batch.end, batch.number + 1
 
 
-def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> bool | str | OSError:
+def _bring_all(
+    disk: Disk, root: str, segments: dict[JournaledSegment, list[JournalRun]], many: bool
+) -> Iterator[tuple[tuple[JournaledSegment, list[JournalRun]], bool | str | OSError]]:
+    if (
+        many
+    ):  # synced together afterwards: nothing here waits for the disk, so threads would be in each other's way
+        for item in segments.items():
+            yield item, _bring(disk, root, *item, synced=False)
+        return
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="log-replay") as threads:
+        results = threads.map(lambda item: _bring(disk, root, *item), segments.items())
+        yield from zip(segments.items(), results, strict=True)
+
+
+def _path(root: str, segment: JournaledSegment) -> str:
+    return f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
+
+
+def _bring(
+    disk: Disk, root: str, segment: JournaledSegment, runs: list[JournalRun], *, synced: bool = True
+) -> bool | str | OSError:
     """Write into a segment what it lacks, and sync it: whether it lacked anything. A sentence when that has no place there."""
-    path = f"{partition_directory(root, segment.ref)}/{segment.base:020d}{SUFFIX}"
+    path = _path(root, segment)
     try:
         fd = disk.open(path, write=True)
     except FileNotFoundError:
@@ -130,7 +169,11 @@ def _bring(disk: Disk, root: str, segment: _Segment, runs: list[JournalRun]) -> 
     except OSError as error:
         return error
     try:
-        return _fill(disk, fd, path, runs)
+        result = _fill(disk, fd, path, runs)
+        if synced and not isinstance(result, str):
+            # What the kernel still has of a process that was killed may not be on the disk yet.
+            sync(disk, fd)
+        return result
     except OSError as error:
         return error
     finally:
@@ -153,8 +196,6 @@ def _fill(disk: Disk, fd: int, path: str, runs: list[JournalRun]) -> bool | str:
             write_all(disk, fd, [content], offset)
             changed = True
         size = max(size, offset + len(content))
-    # What the kernel still has of a process that was killed may not be on the disk yet.
-    sync(disk, fd)
     return changed
 
 

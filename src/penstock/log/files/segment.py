@@ -1,14 +1,14 @@
-"""A segment file and a partition as the event loop sees them: what is durable and therefore visible. Owns that state;
-does no I/O. The commit thread never touches it (its own state is `writer.Writer`).
+"""A segment file and a partition as the event loop sees them: what is durable and therefore visible, and which of it is not in the
+file yet. Owns that state; does no I/O. The commit thread never touches it (its own state is `writer.Writer`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from penstock.log.base import Bounds, Frame, PartitionRef
-from penstock.log.files.format import HEADER_BYTES, ident
+from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, ident
 from penstock.log.files.index import SparseIndex
 
 SUFFIX = ".seg"
@@ -55,13 +55,25 @@ class Segment:
 class Partition:
     """Segments in order; the last one is written to. `next` is the one after the last durable record."""
 
-    __slots__ = ("deleted", "directory", "expiring", "ident", "last_ms", "next", "ref", "segments")
+    __slots__ = (
+        "deferred",
+        "deleted",
+        "directory",
+        "expiring",
+        "ident",
+        "last_ms",
+        "next",
+        "ref",
+        "segments",
+    )
 
     def __init__(self, root: str, ref: PartitionRef) -> None:
         self.ref = ref
         self.directory = partition_directory(root, ref)
         self.ident = ident(ref.stream_id, ref.number)
         self.segments: list[Segment] = []
+        self.deferred: list[tuple[int, Frame]] = []
+        """The newest frames of the last segment and their offsets, as far as they are in a journal and not in that file yet."""
         self.next = 0
         self.last_ms = 0
         self.deleted = False
@@ -79,28 +91,63 @@ class Partition:
         return max(0, bisect_right(self.segments, sequence, key=_base) - 1)
 
     def end(self, position: int) -> int:
-        """Sequence number after the last one of a segment."""
+        """Sequence number after the last one in the file of a segment."""
         following = position + 1
-        return self.segments[following].base if following < len(self.segments) else self.next
+        if following < len(self.segments):
+            return self.segments[following].base
+        return self.deferred[0][1].base if self.deferred else self.next
 
-    def publish(self, segment: Segment, run: list[tuple[int, Frame]]) -> Segment | None:
+    def size(self, segment: Segment) -> int:
+        """Bytes of frames in the file of a segment whose `size` is known."""
+        assert segment.size is not None
+        return self.deferred[0][0] if self.deferred and segment is self.segments[-1] else segment.size
+
+    def defers(self, sequence: int) -> bool:
+        """Whether the frame that holds `sequence` is not in the file yet."""
+        return bool(self.deferred) and sequence >= self.deferred[0][1].base
+
+    def deferred_from(self, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
+        """As `RecordLog.read`, of frames that are not in the file yet; none when the first one is."""
+        frames: list[Frame] = []
+        if self.defers(sequence):
+            left, enough = max_bytes, sequence + max_records
+            for i in range(bisect_right(self.deferred, sequence, key=_first) - 1, len(self.deferred)):
+                frame = self.deferred[i][1]
+                if frames and (left <= 0 or frame.base >= enough):
+                    break
+                frames.append(frame)
+                left -= len(frame.payload)
+        return frames
+
+    def wrote(self, segment: Segment, size: int) -> None:
+        """The file of a segment holds what is before this offset."""
+        if self.deferred and segment is self.segments[-1]:
+            del self.deferred[: bisect_left(self.deferred, size, key=_offset)]
+
+    def publish(
+        self, segment: Segment, run: list[tuple[int, Frame]], *, deferred: bool = False
+    ) -> Segment | None:
         """Make frames visible that are durable at these offsets of `segment`, which may be a new one; the segment it
-        seals is returned."""
+        seals is returned. `deferred`: in a journal only."""
         sealed = None
         if not self.segments or self.segments[-1] is not segment:
             sealed = self.segments[-1] if self.segments else None
             self.segments.append(segment)
+            self.deferred = []  # a segment is begun when the one before it is on the disk
+        if deferred:
+            self.deferred += run
+        elif run:
+            self.deferred = []  # what waited was written before these were
         if (index := segment.index) is None:
             index = segment.index = SparseIndex()
         size = segment.size or HEADER_BYTES
         for offset, frame in run:
-            size = offset + 64 + len(frame.payload)
+            size = offset + FRAME_BYTES + len(frame.payload)
             index.add(offset, size, frame.base, frame.count, frame.append_ms)
         segment.size = size
         if run:
-            frame = run[-1][1]
-            self.next = frame.base + frame.count
-            self.last_ms = frame.append_ms
+            self.next = index.next
+            self.last_ms = index.last_ms
         return sealed
 
     def __repr__(self) -> str:
@@ -110,3 +157,11 @@ class Partition:
 
 def _base(segment: Segment) -> int:
     return segment.base
+
+
+def _first(deferred: tuple[int, Frame]) -> int:
+    return deferred[1].base
+
+
+def _offset(deferred: tuple[int, Frame]) -> int:
+    return deferred[0]

@@ -5,6 +5,7 @@ Invariants:
 - `next` and `size` describe frames written in full; a failed write is cut off again before anything else is written.
 - Nothing is answered, and nothing becomes visible, before `synced` has passed it (mode `always`). What lies between `flushed` and
   `synced` is durable in a journal only, which is kept until `flushed` has passed it.
+- What lies behind `written` is in no segment yet, but in `_deferred`, in order; whatever is written goes behind that.
 - A segment is created only when all of the one before it is synced: what lies behind a later segment is durable.
 - After any error whose effect on the disk is unknown (a sync that failed, above all) the writer takes nothing more:
   the kernel may have dropped the pages, and a second sync would report success.
@@ -16,6 +17,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from penstock.log.base import DiskFull, Durable, Frame, LogError, ReadOnly, UnknownPartition
+from penstock.log.files.backlog import FRAME_OVERHEAD, Backlog, Wrote
 from penstock.log.files.disk import Buffer, Disk, sync, write_all
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import (
@@ -44,32 +46,40 @@ class Entry:
 
 
 class Run(NamedTuple):
-    """Frames written to one segment in one go, with their offsets. `journal`: the same as a journal holds it; None where there was
-    nothing to write."""
+    """Frames for one segment in one go, with their offsets. `journal`: the same as a journal holds it; None where there was
+    nothing to write. `deferred`: they are not in the segment yet."""
 
     segment: Segment
     frames: list[tuple[int, Frame]]
     entries: list[Entry]
     journal: JournalRun | None = None
+    deferred: bool = False
 
 
 class Writer:
-    """One partition's. `synced` is how much of the open segment is durable, `flushed` how much of that in the segment itself."""
+    """One partition's. `size` is where the open segment's next frame goes; `synced` is how much of it is durable, `written` how much is
+    in the segment itself, `flushed` how much is durable there."""
 
     __slots__ = (
-        "_begin", "_disk", "_files", "_handle", "_segment_bytes", "deleted", "epoch", "flushed", "last_ms", "next",
-        "partition", "problem", "segment", "size", "synced",
+        "_backlog", "_begin", "_deferred", "_disk", "_files", "_handle", "_memory", "_segment_bytes", "deleted", "epoch",
+        "flushed", "last_ms", "next", "partition", "problem", "segment", "size", "synced", "written",
     )  # fmt: skip
 
-    def __init__(self, partition: Partition, disk: Disk, files: FilePool, segment_bytes: int) -> None:
+    def __init__(
+        self, partition: Partition, disk: Disk, files: FilePool, backlog: Backlog, segment_bytes: int
+    ) -> None:
         self.partition = partition
         self._disk = disk
         self._files = files
+        self._backlog = backlog
         self._segment_bytes = segment_bytes
         self._handle: Handle | None = None
         self.segment: Segment | None = None
         """None: the next append creates one."""
-        self.size = self.synced = self.flushed = 0
+        self.size = self.synced = self.written = self.flushed = 0
+        self._deferred: list[Buffer] = []
+        self._memory = 0
+        """What those take, about."""
         self._begin = b""
         """The open segment's header, until its first frames are written."""
         self.next = 0
@@ -83,7 +93,8 @@ class Writer:
 
     def resume(self, segment: Segment | None, size: int, following: int, last_ms: int) -> None:
         """Go on where recovery says, all of which is synced."""
-        self.segment, self.size, self.synced, self.flushed = segment, size, size, size
+        self.segment = segment
+        self.size = self.synced = self.written = self.flushed = size
         self.next, self.last_ms = following, last_ms
 
     @property
@@ -103,22 +114,32 @@ class Writer:
         self.release()
 
     def finish(self) -> None:
-        """Sync what is not, and let go of the file."""
-        if (
+        """Write and sync what is not, and let go of the file."""
+        if self.unsynced:
+            try:
+                self.write_back()
+                self.hold()
+            except OSError as error:
+                self._break(f"closing: {error.strerror or error}")
+            else:
+                self.sync()
+        self.release()
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether the segment lacks something that can be brought into it."""
+        return (
             self.problem is None
             and not self.deleted
             and self.segment is not None
             and self.flushed < self.size
-        ):
-            try:
-                self.hold()
-            except OSError as error:
-                self._break(f"closing: {error.strerror or error}")
-            self.sync()
-        self.release()
+        )
 
-    def write(self, entries: list[Entry], now_ms: int) -> list[Run]:
-        """Write one group's entries; those that fail get their result here. Not synced yet."""
+    def write(self, entries: list[Entry], now_ms: int, *, deferred: bool = False) -> list[Run]:
+        """Write one group's entries; those that fail get their result here. Not synced yet, and with `deferred` not written either:
+        they are for a journal."""
+        if deferred and (run := self._defer(entries, now_ms)) is not None:
+            return [run]
         runs: list[Run] = []
         waiting = []
         for entry in entries:
@@ -126,10 +147,12 @@ class Writer:
             if entry.result is None:
                 waiting.append(entry)
         try:
+            if waiting and self._deferred and not (deferred and self in self._backlog):
+                self.write_back()
             while waiting:
                 if self.segment is None or self._is_full(waiting[0]):
                     self.roll(now_ms)
-                run = self._write_run(self._stage(waiting, now_ms))
+                run = self._write_run(self._stage(waiting, now_ms), deferred)
                 runs.append(run)
                 del waiting[: len(run.entries)]
         except OSError as error:
@@ -138,32 +161,139 @@ class Writer:
                 entry.result = failure
         return runs
 
+    def _defer(self, entries: list[Entry], now_ms: int) -> Run | None:
+        """`write` for a journal, where nothing is unusual; None: something is. With many partitions this is what a put costs."""
+        segment, offset, epoch = self.segment, self.size, self.epoch
+        if (
+            segment is None
+            or self.deleted
+            or self.problem is not None
+            or self._begin
+            or (self._deferred and self not in self._backlog)
+        ):
+            return None
+        end = offset
+        for entry in entries:
+            if entry.epoch != epoch:
+                return None
+            end += FRAME_BYTES + len(entry.payload)
+        if end > self._segment_bytes:
+            return None
+        partition, base, salt, synced = self.partition, self.next, segment.salt, self.synced
+        ident, ref, last_ms = partition.ident, partition.ref, max(self.last_ms, now_ms)
+        assert salt is not None
+        frames: list[tuple[int, Frame]] = []
+        buffers: list[Buffer] = []
+        at = offset
+        for entry in entries:
+            payload, count = entry.payload, entry.count
+            frame = Frame(ref, base, count, last_ms, payload)
+            frames.append((at, frame))
+            buffers.append(pack_frame(ident, salt, synced, frame))
+            buffers.append(payload)
+            at += FRAME_BYTES + len(payload)
+            base += count
+        memory = end - offset + FRAME_OVERHEAD * len(entries)
+        self._deferred += buffers
+        self._memory += memory
+        self._backlog.grew(self, memory)
+        self.size, self.next, self.last_ms = end, base, last_ms
+        # A named tuple's own constructor takes longer than all of the above.
+        new = tuple.__new__
+        journal = new(JournalRun, (ident, segment.base, salt, offset, end - offset, buffers))
+        return new(Run, (segment, frames, entries, journal, True))
+
     def sync(self) -> None:
         """Put on disk what has been written. Never raises: a failure makes the writer read-only."""
-        if self._handle is None or self.flushed == self.size:
+        if self._handle is None or self.flushed == self.written:
             return
         try:
             sync(self._disk, self._handle.fd)
         except OSError as error:
             self._break(f"fdatasync: {error.strerror or error}")
         else:
-            self.synced = self.flushed = self.size
+            self.flushed = self.written
+            self.synced = max(self.synced, self.written)
+
+    def write_back(self) -> None:
+        """Bring into the segment what is only in a journal. Raises OSError, after which it may be tried again: the same bytes go to the
+        same place."""
+        if not self._deferred:
+            return
+        segment = self.segment
+        assert segment is not None
+        self.hold()
+        assert self._handle is not None
+        write_all(self._disk, self._handle.fd, self._deferred, self.written)
+        self.written = self.size
+        waited, self._memory, self._deferred = self._memory, 0, []
+        self._backlog.wrote(self, waited, Wrote(self.partition, segment, self.size))
+
+    def try_write_back(self) -> None:
+        """`write_back` for the backlog. Never raises: what passes is tried again later, everything else makes the writer read-only."""
+        if self.problem is None and not self.deleted:
+            try:
+                self.write_back()
+            except OSError as error:
+                if isinstance(of_write(error, ""), DiskFull):
+                    self._backlog.stuck(self)
+                elif not self.deleted:
+                    self._break(f"writing what a journal holds: {error.strerror or error}")
+        if self.deleted:
+            self._backlog.left(self, 0)  # kept: it may come back
+        elif self.problem is not None:
+            self.discard()  # the next start brings it from the journal
+        else:
+            self.release()
+
+    def discard(self) -> None:
+        """What waits is not to be written any more."""
+        waited, self._memory, self._deferred = self._memory, 0, []
+        self._backlog.left(self, waited)
+        self.release()
 
     def journaled(self) -> None:
-        """All that has been written is durable in a journal."""
+        """All that waits for a journal is durable in one."""
         self.synced = self.size
 
-    def journal_failed(self, error: OSError) -> None:
-        """What has been written may be in a journal or not: as after a sync that failed."""
-        self._break(f"the journal: {error.strerror or error}")
+    def journal_failed(self, runs: list[Run], error: OSError, *, unknown: bool) -> None:
+        """The journal did not take the last of these runs: it is taken back. `unknown`: it may be there or not, as after a sync that
+        failed. Else its batches fail alone, and those of earlier runs, which are sealed, are stored."""
+        run = runs.pop()
+        journal, (offset, frame) = run.journal, run.frames[0]
+        assert journal is not None
+        del self._deferred[-2 * len(run.frames) :]
+        taken_back = self.size - offset + FRAME_OVERHEAD * len(run.frames)
+        self._memory -= taken_back
+        self._backlog.shrank(taken_back)
+        if not self._deferred:
+            self._backlog.left(self, 0)
+        self.size, self.next = offset, frame.base
+        if journal.offset == 0:
+            self._begin = bytes(journal.data[0])
+        if unknown:
+            self._break(f"the journal: {error.strerror or error}")
+            answer: LogError = ReadOnly(str(self.problem))
+        else:
+            self.refuse_queued()
+            answer = of_write(error, "writing the journal")
+        for entry in run.entries:
+            entry.result = answer
+
+    def known_written(self) -> tuple[Segment, int] | None:
+        """On any thread: the open segment and at least how much of it is written; None when nothing is to be synced any more."""
+        segment = self.segment
+        size = self.written
+        if segment is None or self.deleted or self.problem is not None:
+            return None
+        return segment, size
 
     def sync_behind(self) -> tuple[Segment, int] | None:
         """On another thread while the commit thread goes on: sync what is written now, and say how far, for `synced_to`.
         None: nothing to do, or failed."""
-        segment = self.segment
-        size = self.size
-        if segment is None or self.deleted or self.problem is not None:
+        if (known := self.known_written()) is None:
             return None
+        segment, size = known
         try:
             handle = self._files.acquire(segment.path, write=True)
             try:
@@ -182,7 +312,7 @@ class Writer:
         if segment is self.segment:
             self.synced = max(self.synced, size)
             self.flushed = max(self.flushed, size)
-            if self.synced == self.size:
+            if self.flushed == self.size:
                 self.release()
 
     def settle(self, runs: list[Run]) -> bool:
@@ -192,15 +322,17 @@ class Writer:
                 for entry in run.entries:
                     entry.result = ReadOnly(self.problem)
             return False
-        for run in runs:
-            for entry, (_, frame) in zip(run.entries, run.frames, strict=True):
-                entry.result = Durable(frame.base, frame.append_ms)
+        new = tuple.__new__
+        for _, frames, entries, _, _ in runs:
+            for entry, (_, frame) in zip(entries, frames):  # noqa: B905  # one a frame, and this is a hot loop
+                entry.result = new(Durable, (frame.base, frame.append_ms))
         return True
 
     def roll(self, now_ms: int) -> Segment:
         """Seal the open segment and begin one at `next`. Raises OSError; the open segment then stays open unless the
         writer became read-only."""
         if self.problem is None and self.segment is not None and self.flushed < self.size:
+            self.write_back()
             self.hold()
             self.sync()
         if self.problem is not None:
@@ -224,7 +356,8 @@ class Writer:
             raise
         self.release()
         # In this order: whoever sees the new segment (`sync_behind`, on another thread) sees no size of the old one.
-        self.size, self.synced, self.flushed = HEADER_BYTES, 0, 0
+        self.size = self.written = HEADER_BYTES
+        self.synced = self.flushed = 0
         self._handle, self.segment, self._begin = handle, segment, begin
         return segment
 
@@ -287,9 +420,7 @@ class Writer:
             sequence += entry.count
         return Run(self.segment, frames, taken)
 
-    def _write_run(self, run: Run) -> Run:
-        self.hold()
-        assert self._handle is not None
+    def _write_run(self, run: Run, deferred: bool) -> Run:
         salt = run.segment.salt
         assert salt is not None
         ident, synced = self.partition.ident, self.synced
@@ -297,8 +428,17 @@ class Writer:
         for _, frame in run.frames:
             buffers.append(pack_frame(ident, salt, synced, frame))
             buffers.append(frame.payload)
-        offset = self.size
-        written = write_all(self._disk, self._handle.fd, buffers, offset)
+        offset, written = self.size, sum(map(len, buffers))
+        if deferred:
+            self._deferred += buffers
+            memory = written + FRAME_OVERHEAD * len(run.frames)
+            self._memory += memory
+            self._backlog.grew(self, memory)
+        else:
+            self.hold()
+            assert self._handle is not None
+            write_all(self._disk, self._handle.fd, buffers, offset)
+            self.written += written
         last = run.frames[-1][1]
         if self._begin:  # a header that was never synced goes into the journal with the first frames
             journal = JournalRun(ident, run.segment.base, salt, 0, offset + written, [self._begin, *buffers])
@@ -308,7 +448,7 @@ class Writer:
         self.size += written
         self.next = last.base + last.count
         self.last_ms = last.append_ms
-        return run._replace(journal=journal)
+        return Run(run.segment, run.frames, run.entries, journal, deferred)
 
     def _failed(self, error: OSError) -> LogError:
         """Undo a write that failed, and say what the batches that waited for it are told."""
@@ -320,7 +460,7 @@ class Writer:
                 self.refuse_queued()
             if self._handle is not None:
                 try:
-                    self._disk.truncate(self._handle.fd, self.size)
+                    self._disk.truncate(self._handle.fd, self.written)
                 except OSError as second:
                     self._break(f"undoing a write: {second.strerror or second}")
                     return ReadOnly(str(self.problem))
