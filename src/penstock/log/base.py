@@ -18,7 +18,7 @@ class PartitionRef(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Records of one request for one partition. `keys` is as long as `data`, or None when no record has a key."""
+    """Records for one partition, stored together: those of a request, or of several. `keys` is as long as `data`, or None when no record has a key."""
 
     ref: PartitionRef
     data: list[bytes]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
+import structlog
 
 from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Batch, Bounds, Closed, Frame, Packed, PartitionRef
@@ -16,6 +17,7 @@ from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.partitions import Slice, Stored, Throttled, cut, data_bytes
 from penstock.workers.memory import BoardView, Tray
 from penstock.workers.messages import (
+    PutCall,
     PutResult,
     TakeCall,
     TakeResult,
@@ -29,10 +31,13 @@ from penstock.workers.sheet import Sheet
 
 TRAY_FROM = 4096
 """Bytes of payload from which on a message is cheaper without them."""
+TRAY_MOST = 4 << 20
+"""With so many, a message does not wait for more: it is to find room."""
 
 TAKES = 4
 """How often a read asks what may be given before it is refused."""
 
+_log = structlog.get_logger("penstock.workers")
 _put_results = msgspec.msgpack.Decoder(list[PutResult])
 _take_result = msgspec.msgpack.Decoder(TakeResult)
 _time_result = msgspec.msgpack.Decoder(TimeResult)
@@ -48,6 +53,7 @@ class RemotePartitions:
         self._reader = FrameReader(self._ask, board)
         self._puts: list[_Put] = []
         """Those of this turn of the loop."""
+        self._bytes = 0
 
     async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """See PartitionStore.put. What is asked in one turn of the loop goes to the core in one message."""
@@ -56,23 +62,36 @@ class RemotePartitions:
             loop.call_soon(self._send_puts)
         put = _Put(list(map(_packed, batches)), rate, loop.create_future())
         self._puts.append(put)
+        self._bytes += sum(len(one.payload) for one in put.batches)
+        if self._bytes >= TRAY_MOST:
+            self._send_puts()
         return await put.done
 
     def _send_puts(self) -> None:
-        puts, self._puts = self._puts, []
+        puts, self._puts, self._bytes = self._puts, [], 0
+        if not puts:
+            return
+        try:
+            asked = self._core.request("put", self._message(puts))
+        except Disconnected as error:
+            _not_known(puts, error)
+        except Exception as error:
+            _log.exception("puts were not sent")
+            for put in puts:
+                if not put.done.done():
+                    put.done.set_exception(error)
+        else:
+            self._core.flush()
+            asked.add_done_callback(partial(_answer, puts))
+
+    def _message(self, puts: list[_Put]) -> PutCall:
         sheet = Sheet()
         for put in puts:
             put.places = [sheet.add(one, put.rate) for one in put.batches]
         payloads = sheet.payloads()
         size = sum(map(len, payloads))
         page = self._tray.put(payloads, size) if size >= TRAY_FROM else -1
-        try:
-            asked = self._core.request("put", sheet.call(payloads, page))
-        except Disconnected as error:
-            _not_known(puts, error)
-            return
-        self._core.flush()
-        asked.add_done_callback(partial(_answer, puts))
+        return sheet.call(payloads, page)
 
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate

@@ -358,6 +358,18 @@ async def test_each_put_gets_its_own_answer(tmp_path: Path) -> None:
             assert await _fetch(worker, mine.result.base, 1) == batches[0].data
 
 
+async def test_large_puts_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    async with core_of(tmp_path, segment_bytes=64 * MIB) as core:
+        worker = await core.worker()
+        data = [[bytes([number]) * MIB] * 3 for number in range(7)]
+        stored = await asyncio.gather(*(worker.put([Batch(REF, one, None)], FREE) for one in data))
+        assert core.asked["put"] == 4, "two of them each, for which there is room"
+        bases = [one.result.base for (one,) in stored if isinstance(one.result, Durable)]
+        assert sorted(bases) == list(range(0, 21, 3))
+        for base, one in zip(bases, data, strict=True):
+            assert await _fetch(worker, base, 3) == one[:1], "a read returns 1 MB"
+
+
 async def test_when_the_core_goes_nothing_is_acknowledged(tmp_path: Path) -> None:
     async with core_of(tmp_path) as core:
         worker = await core.worker()
