@@ -38,6 +38,8 @@ struct PyRouter(Router);
 
 /// Data, partition key, partition id, explicit hash key.
 type Record<'py> = (Bound<'py, PyBytes>, Option<String>, Option<String>, Option<String>);
+/// What belongs to the stream, partition, records, payload, bytes of data.
+type Taken<'py> = (Bound<'py, PyAny>, u32, usize, Bound<'py, PyBytes>, u64);
 /// Index, partition id and explicit hash key of a record that cannot go anywhere.
 type Odd = (u32, Option<String>, Option<String>);
 /// Partition, records, payload, bytes of data, indices.
@@ -142,6 +144,26 @@ fn decode_put_json(py: Python<'_>, body: &[u8]) -> Option<PyPuts> {
 #[pyfunction]
 fn decode_put_protobuf(py: Python<'_>, body: &[u8]) -> Option<PyPuts> {
     wrapped(detached(py, body.len(), || protobuf::decode_put(body)))
+}
+
+/// A PutRecords body as JSON whose records all go to one partition of one of `streams`: a router and what belongs to the stream, by name.
+/// None: it has to be decoded and routed.
+#[pyfunction]
+fn take_put_json<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    streams: &Bound<'py, PyDict>,
+) -> PyResult<Option<Taken<'py>>> {
+    let Some(puts) = json::decode_put(body) else { return Ok(None) };
+    let (Some(name), None) = (&puts.stream_name, &puts.stream_id) else { return Ok(None) };
+    let Some(stream) = streams.get_item(name)? else { return Ok(None) };
+    let (router, belongs): (Bound<'py, PyRouter>, Bound<'py, PyAny>) = stream.cast::<PyTuple>()?.extract()?;
+    let Some(group) = router.borrow_mut().0.only(&puts) else { return Ok(None) };
+    let payload = PyBytes::new_with(py, group.payload_len(&puts), |out| {
+        group.write_payload(&puts, out);
+        Ok(())
+    })?;
+    Ok(Some((belongs, group.number, group.count, payload, group.data_bytes)))
 }
 
 /// What Python passes as a place: partition, first sequence number, number of records, indices or None.
@@ -336,7 +358,7 @@ mod penstock_native {
     #[pymodule_export]
     use super::{
         data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, frames_in, pack_batch,
-        pack_frame, render_json, render_protobuf, PyPuts, PyRouter,
+        pack_frame, render_json, render_protobuf, take_put_json, PyPuts, PyRouter,
     };
     #[pymodule_export]
     const INTERFACE: u32 = super::INTERFACE;

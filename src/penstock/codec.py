@@ -64,6 +64,15 @@ class Native(Protocol):
 
     def decode_put_json(self, body: bytes, /) -> Puts | None: ...
     def decode_put_protobuf(self, body: bytes, /) -> Puts | None: ...
+    def take_put_json(
+        self, body: bytes, streams: dict[str, tuple[Any, Any]], /
+    ) -> tuple[Any, int, int, bytes, int] | None:
+        """A request for a stream that is named, whose records plainly go to one partition: they are one record that has a place of its
+        own, or the stream has one partition. `streams`: a Router and something of the caller's, by name.
+
+        The caller's, partition, how many records, their payload, bytes of their data. Nothing is used up or moved on.
+        """
+
     def encode_outcome_json(
         self, total: int, placed: list[Any], failed: dict[int, tuple[str, str]], /
     ) -> bytes | None:

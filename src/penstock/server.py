@@ -154,6 +154,7 @@ async def _serve(settings: Settings) -> int:
         # What exists now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
         print(f"penstock ready on {url}", flush=True)
         _log.info(
             "ready",

@@ -503,3 +503,23 @@ async def test_doctor_counts_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "damaged at byte" in capsys.readouterr().out
     for report in check_log(tmp_path / "log"):
         assert report.journaled == 0
+
+
+async def test_one_sync_at_the_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a journal: what is about to be shown may not be on the disk, and the kernel has said so once."""
+    log = await start(tmp_path / "log")
+    await log.create(REFS)
+    records: Records = {}
+    await _append(log, records, REFS, b"before")
+    crashed = as_after_a_crash(tmp_path / "log", tmp_path / "crashed")
+    await log.close()
+    few_are_many(monkeypatch)
+    disk = FaultyDisk()
+    disk.fail("sync_all", errno.EIO)
+    disk.fail("fdatasync", errno.EIO)
+    log = await start(crashed, disk)
+    (problem,) = log.health().problems
+    assert "partition 0" in problem or "0000000000/" in problem
+    results = await log.append([Batch(ref, [b"after"], None) for ref in REFS])
+    assert [type(result) for result in results] == [ReadOnly] + [Durable] * 4
+    await log.close()

@@ -67,6 +67,14 @@ class MemoryLog:
     async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         return [self._append(batch) for batch in batches]
 
+    def begin(
+        self, ref: PartitionRef, encoded: bytes, records: int, done: Callable[[Durable | LogError], None]
+    ) -> bool:
+        if self._closed or ref not in self._partitions:
+            return False
+        done(self._append(Packed(ref, records, encoded)))
+        return True
+
     def _append(self, batch: Batch | Packed) -> Durable | LogError:
         if self._closed:
             return Closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ async def make_context(
         identity=None,  # type: ignore[arg-type]  # nothing here asks who
         authenticator=None,  # type: ignore[arg-type]
         directory=await Directory.open(catalog),
-        records=None,  # type: ignore[arg-type]
+        records=SimpleNamespace(direct=None),  # type: ignore[arg-type]  # or for records
     )
 
 

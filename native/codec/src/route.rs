@@ -114,6 +114,21 @@ impl Router {
         Routed { groups, odd }
     }
 
+    /// All records of a request, where it is plain that they go to one partition: they are one record, or there is one partition and none
+    /// names another. None: `route` them. A record without a place of its own is that too, for it takes its turn.
+    pub fn only(&mut self, puts: &Puts) -> Option<Group> {
+        let entry = puts.entries.first()?;
+        if self.numbers.len() == 1 && !puts.any_named {
+            return Some(self.whole(0, puts));
+        }
+        let named = [entry.id.given, entry.hash.given, entry.key].contains(&Given::Text);
+        if puts.entries.len() > 1 || !named {
+            return None;
+        }
+        let place = self.place(puts, 0, &mut 0);
+        (place != ODD).then(|| self.whole(place as usize, puts))
+    }
+
     fn whole(&self, place: usize, puts: &Puts) -> Group {
         Group {
             number: self.numbers[place],

@@ -17,6 +17,7 @@ from penstock.errors import ApiError
 from penstock.http import records
 from penstock.http.access_log import AccessLog
 from penstock.http.call import Access, Call, Handler, Reply, Route, to_json
+from penstock.http.direct import Direct
 from penstock.http.exchange import JSON, Exchange, Response, header, parse_query
 from penstock.http.router import Match, Router
 from penstock.http.wire.compression import inflate
@@ -78,6 +79,16 @@ class Application:
         self._reads = asyncio.Semaphore(_READS)
         self._request_prefix = secrets.token_hex(8)
         self._request_number = itertools.count(1)
+        self.direct: Direct | None = None
+        """The short way of most puts; they are not noted in an access log."""
+        if context.records.direct is not None and self._access_log is None:
+            self.direct = Direct(
+                context.records.direct,
+                context.authenticator,
+                self._put_project,
+                self._request_id,
+                self._broken,
+            )
 
     def body_limit(self, named: Mapping[bytes, bytes]) -> int:
         """How large a body may come with these headers (see `iam.base.by_name`), before it is known who sends it."""
@@ -155,11 +166,19 @@ class Application:
         except ApiError as error:
             response = error_response(error)
         except Exception:
-            _log.exception(
-                "request failed", request_id=request_id, method=sent.method, path=sent.path.decode("latin-1")
-            )
-            response = error_response(ApiError("DIS.5000", f"[request {request_id}]"))
+            return self._broken(request_id, sent.method, sent.path)
         return _identified(response, request_id)
+
+    def _broken(self, request_id: str, method: str, path: bytes) -> Response:
+        """The reply to a request that an exception has ended, which is noted."""
+        _log.exception("request failed", request_id=request_id, method=method, path=path.decode("latin-1"))
+        response = error_response(ApiError("DIS.5000", f"[request {request_id}]"))
+        return _identified(response, request_id)
+
+    def _put_project(self, path: bytes) -> str | None:
+        """The project a path puts records into. Raises ApiError for paths there are not."""
+        match = self._router.match("POST", path)
+        return match.params["project_id"] if match.handler is records.put_records else None
 
     def refusal(self, error: ApiError) -> Response:
         """The reply to a request that never became one: bytes that are no HTTP, a body over the limit."""

@@ -23,12 +23,12 @@ class Cycle:
     """One request and its reply."""
 
     __slots__ = (
-        "_protocol", "_work", "block", "chunks", "gone", "hashed", "head", "keep_alive", "method", "path", "query", "refusal",
-        "size",
+        "_work", "block", "chunks", "gone", "hashed", "head", "keep_alive", "method", "path", "protocol", "query",
+        "refusal", "size",
     )  # fmt: skip
 
     def __init__(self, protocol: Protocol, method: str, path: bytes, query: bytes, head: Head) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self.method = method
         self.path = path
         self.query = query
@@ -48,27 +48,31 @@ class Cycle:
         """Answer with what `work` returns."""
         self._work = work
         if not self._step():
-            self._protocol.waiting.add(self)
+            self.protocol.waiting.add(self)
+
+    def answered(self, response: Response | bytes) -> None:
+        """Send this, see `Protocol.answered`."""
+        self.protocol.answered(self, response)
 
     def _go_on(self, _: object = None) -> None:
         if self._step():
-            self._protocol.waiting.discard(self)
+            self.protocol.waiting.discard(self)
 
     def _step(self) -> bool:
         """Whether the work is done."""
         try:
             future = self._work.send(None)
         except StopIteration as done:
-            self._protocol.answered(self, done.value)
+            self.protocol.answered(self, done.value)
             return True
         except BaseException as error:
-            self._protocol.waiting.discard(self)
-            self._protocol.transport.abort()
+            self.protocol.waiting.discard(self)
+            self.protocol.transport.abort()
             if not isinstance(error, asyncio.CancelledError):
                 raise
             return True
         if future is None:  # a turn of the loop
-            self._protocol.loop.call_soon(self._go_on)
+            self.protocol.loop.call_soon(self._go_on)
         else:
             # What a task does when it is given a future to wait for.
             future._asyncio_future_blocking = False

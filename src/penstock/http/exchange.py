@@ -14,6 +14,8 @@ from penstock.iam.base import Principal, SentRequest
 
 JSON = "application/json; charset=utf-8"
 """Every JSON reply carries it: the Java client refuses a reply without a type (clients.md 0)."""
+PROTOBUF_PREFIX = "application/x-protobuf"
+"""How the content type begins of a request whose body, or reply, is protobuf."""
 
 
 class Response(NamedTuple):

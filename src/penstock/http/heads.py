@@ -21,22 +21,25 @@ _VERSION = b" HTTP/1.1"
 
 
 class Head(NamedTuple):
-    """What a block says. `limit` is how large a body may come with it, `length` how large the one that does is."""
+    """What a block says. `limit` is how large a body may come with it, `length` how large the one that does is; `token` see
+    `http.direct.token_of`."""
 
     headers: list[tuple[bytes, bytes]]
     named: dict[bytes, bytes]
     limit: int
     length: int
+    token: bytes | None = None
 
 
 class Known(NamedTuple):
-    """A request that begins with a known block: its line, and where its body begins."""
+    """A request that begins with a known block: its line, where its body begins, and all that is before that."""
 
     method: str
     path: bytes
     query: bytes
     head: Head
     body: int
+    start: bytes
 
 
 class Heads:
@@ -57,7 +60,7 @@ class Heads:
             return None
         start = data[:line]
         target = self._lines.get(start) or self._read(start)
-        return target and Known(*target, head, body)
+        return target and Known(*target, head, body, data[:body])
 
     def _read(self, line: bytes) -> tuple[str, bytes, bytes] | None:
         """Method, path and query of a plain request line. Those without a query are the same every time."""

@@ -139,6 +139,7 @@ class ManageApplication:
 
     def __init__(self, context: Context, controls: Controls | None = None) -> None:
         self.context = context
+        self.direct = None
         self.room: Callable[[], Awaitable[None]] | None = None
         """As in `Application`; pages here are small."""
         self._controls = controls

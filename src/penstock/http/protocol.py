@@ -19,6 +19,7 @@ import httptools
 from penstock.errors import ApiError
 from penstock.http.app import too_large
 from penstock.http.cycle import Cycle
+from penstock.http.direct import token_of
 from penstock.http.exchange import Response
 from penstock.http.heads import Head, Known
 from penstock.http.shared import Shared, Unread
@@ -38,8 +39,8 @@ class Protocol(asyncio.Protocol):
     """A connection."""
 
     __slots__ = (
-        "_began", "_body_began", "_busy", "_discarded", "_due", "_header_bytes", "_headers", "_held", "_last_read", "_learn",
-        "_parser", "_peer", "_queue", "_read_paused", "_reading", "_refusal", "_scheme", "_shared", "_url", "_within",
+        "_began", "_body_began", "_busy", "_discarded", "_due", "_header_bytes", "_headers", "_held", "_known", "_last_read",
+        "_learn", "_parser", "_peer", "_queue", "_read_paused", "_reading", "_refusal", "_scheme", "_shared", "_url", "_within",
         "_write_mark", "_write_paused",
         "loop", "transport", "waiting",
     )  # fmt: skip
@@ -64,6 +65,8 @@ class Protocol(asyncio.Protocol):
         """Whether the parser is in the middle of a request."""
         self._due = 0
         """Bytes that are missing of the body of a request whose head was known: they do not go through the parser."""
+        self._known: Known | None = None
+        """What the last request began with, as far as it was known: the next one mostly begins with the same bytes."""
         self._learn: bytes | None = None
         """What was read where a request begins, until its head is parsed."""
         self._url = b""
@@ -113,7 +116,9 @@ class Protocol(asyncio.Protocol):
         if self._due:
             data = self._take(data)
         elif not self._within and self._began is None and not self._queue:
-            known = self._shared.heads.find(data)
+            known = self._known
+            if known is None or not data.startswith(known.start):
+                known = self._known = self._shared.heads.find(data)
             if known is None:
                 self._learn = data
             else:
@@ -129,13 +134,20 @@ class Protocol(asyncio.Protocol):
     def _receive_known(self, known: Known, data: bytes) -> bytes:
         """Begin with a request whose head need not be parsed. What is left of `data` for the parser: all of it when there is
         no room, for it to be refused as any other."""
-        method, path, query, head, at = known
-        shared = self._shared
-        if shared.in_flight + head.length > shared.limits.bodies_in_flight_bytes:
+        method, path, query, head, at, _ = known
+        shared, length = self._shared, head.length
+        if shared.in_flight + length > shared.limits.bodies_in_flight_bytes:
             return data
-        self._reading = Cycle(self, method, path, query, head)
+        cycle = Cycle(self, method, path, query, head)
+        if len(data) == at + length:  # all of it, and nothing else
+            cycle.size = length
+            shared.in_flight += length
+            cycle.chunks.append(data[at:])
+            self._queue.append(cycle)
+            return b""
+        self._reading = cycle
         self._body_began = self._last_read
-        self._due = head.length
+        self._due = length
         return self._take(data[at:])
 
     def _take(self, data: bytes) -> bytes:
@@ -203,7 +215,7 @@ class Protocol(asyncio.Protocol):
         parser, shared, headers = self._parser, self._shared, self._headers
         named = by_name(headers)
         length = int(named.get(b"content-length", b"0"))
-        head = Head(headers, named, shared.app.body_limit(named), length)
+        head = Head(headers, named, shared.app.body_limit(named), length, token_of(headers, named))
         cycle = Cycle(self, parser.get_method().decode("ascii"), url, query, head)
         cycle.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
         learn, self._learn = self._learn, None
@@ -264,6 +276,8 @@ class Protocol(asyncio.Protocol):
         chunks, cycle.chunks = cycle.chunks, []
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         del chunks
+        if shared.direct is not None and cycle.head.token is not None and shared.direct.begin(cycle, body):
+            return
         head, body_hash = cycle.head, "" if cycle.hashed is None else cycle.hashed.hexdigest()
         sent = SentRequest(
             cycle.method, cycle.path, cycle.query, head.headers, body, self._peer, head.named, body_hash
@@ -280,15 +294,22 @@ class Protocol(asyncio.Protocol):
         await self._shared.room()
         return await self._shared.app.respond(sent, self._scheme)
 
-    def answered(self, cycle: Cycle, response: Response) -> None:
-        """Send the reply, and go on with the next request or end the connection."""
+    def answered(self, cycle: Cycle, response: Response | bytes) -> None:
+        """Send the reply, and go on with the next request or end the connection. Bytes are a 200 from behind its Date header on."""
         self._release(cycle)
         if cycle.gone or self.transport.is_closing():
             return
         keep_alive = cycle.keep_alive and not self._shared.draining
-        if cycle.block is not None and response.status == 200:
-            self._shared.heads.keep(cycle.block, cycle.head)
-        self._send(response, keep_alive=keep_alive, head=cycle.method == "HEAD")
+        if isinstance(response, bytes):
+            if cycle.block is not None:
+                self._shared.heads.keep(cycle.block, cycle.head)
+            if not keep_alive:
+                response = response.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
+            self.transport.write(self._shared.start_of_success() + response)
+        else:
+            if cycle.block is not None and response.status == 200:
+                self._shared.heads.keep(cycle.block, cycle.head)
+            self._send(response, keep_alive=keep_alive, head=cycle.method == "HEAD")
         queue = self._queue
         if queue:
             queue.popleft()

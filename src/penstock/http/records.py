@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from penstock.errors import ApiError, invalid
 from penstock.http.call import parse_integer
-from penstock.http.exchange import JSON, Exchange, Response
+from penstock.http.exchange import JSON, PROTOBUF_PREFIX, Exchange, Response
 from penstock.http.wire import json_records, protobuf
 from penstock.service.context import Context
-
-_PROTOBUF_PREFIX = "application/x-protobuf"
 
 
 async def put_records(context: Context, exchange: Exchange) -> Response:
     """POST /v2/{project_id}/records (5.4.1)."""
     body = exchange.take_body()
-    if exchange.content_type.startswith(_PROTOBUF_PREFIX):
+    if exchange.content_type.startswith(PROTOBUF_PREFIX):
         request = protobuf.decode_put(body)
         size = len(body)
         del body
@@ -48,7 +46,7 @@ async def get_records(context: Context, exchange: Exchange) -> Response:
         max_bytes,
         limits.fetch_records_max if max_records is None else max_records,
     )
-    if exchange.content_type.startswith(_PROTOBUF_PREFIX):
+    if exchange.content_type.startswith(PROTOBUF_PREFIX):
         response = Response(200, protobuf.CONTENT_TYPE, protobuf.encode_fetched(fetched))
     else:
         response = Response(200, JSON, json_records.encode_fetched(fetched, context.records))

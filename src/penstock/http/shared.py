@@ -38,10 +38,12 @@ class Shared:
         self.waiting: set[Cycle] = set()
         """Requests whose answer waits for something: held here, for nothing else has to hold them."""
         self.heads = Heads()
+        self.direct = app.direct
         self._emptied = asyncio.Event()
         self._loop = loop
         self._starts_at = 0
         self._starts: dict[int, str] = {}
+        self._start_of_success = b""
         app.room = self.room
 
     def start(self, status: int) -> str:
@@ -49,13 +51,19 @@ class Shared:
         now = int(time.time())
         if now != self._starts_at:
             self._starts_at = now
-            self._starts = {}
+            self._starts, self._start_of_success = {}, b""
         start = self._starts.get(status)
         if start is None:
             date = email.utils.formatdate(now, usegmt=True)
             start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ndate: {date}\r\n"
             self._starts[status] = start
         return start
+
+    def start_of_success(self) -> bytes:
+        """The same of a 200."""
+        if int(time.time()) != self._starts_at or not self._start_of_success:
+            self._start_of_success = self.start(200).encode()
+        return self._start_of_success
 
     async def finish(self, seconds: float) -> None:
         """Let every request that has arrived be answered; cut what takes longer."""

@@ -79,3 +79,7 @@ class Authenticator(Protocol):
     def allows_project(self, principal: Principal, project_id: str) -> bool:
         """Whether the principal may act in the project named in the path: the token's own, or for signatures any
         project of the account."""
+
+    def recognise(self, token: bytes) -> Principal | None:
+        """Who sent a request with this X-Auth-Token (none: empty) that is otherwise nothing special, where that has been found out
+        before and holds now. None: `authenticate` it."""

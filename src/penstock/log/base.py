@@ -155,6 +155,12 @@ class RecordLog(Protocol):
         own batch only. Never raises for these.
         """
 
+    def begin(
+        self, ref: PartitionRef, encoded: bytes, records: int, done: Callable[[Durable | LogError], None]
+    ) -> bool:
+        """Store one batch, given as its payload, as `append` does but for the waiting: `done` is called with the result later, on the
+        event loop. False: nothing is done, and `append` says why."""
+
     async def read(
         self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int, *, keep: bool = True
     ) -> list[Frame]:

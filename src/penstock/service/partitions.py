@@ -7,7 +7,7 @@ partition has one log and one window whoever takes the request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from penstock.clock import Clock
@@ -104,10 +104,32 @@ class Partitions:
         appended = iter(await self._log.append(kept) if kept else ())
         return [Stored(count, next(appended) if count else None) for count in admitted]
 
-    def _admit(self, batch: Batch | Packed, rate: PartitionRate) -> int:
-        window = self._writes.get(batch.ref)
+    def begin(
+        self,
+        ref: PartitionRef,
+        encoded: bytes,
+        records: int,
+        size: int,
+        rate: PartitionRate,
+        done: Callable[[Durable | LogError], None],
+    ) -> bool:
+        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
+        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+        # What the log does not take counts all the same, as it does in `put`.
+        if not rate.writes_freely and not self._window(ref, rate).admit_all(
+            records, size, self._clock.monotonic()
+        ):
+            return False
+        return self._log.begin(ref, encoded, records, done)
+
+    def _window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
+        window = self._writes.get(ref)
         if window is None or window.max_count != rate.write_records or window.max_bytes != rate.write_bytes:
-            window = self._writes[batch.ref] = RateWindow(rate.write_records, rate.write_bytes)
+            window = self._writes[ref] = RateWindow(rate.write_records, rate.write_bytes)
+        return window
+
+    def _admit(self, batch: Batch | Packed, rate: PartitionRate) -> int:
+        window = self._window(batch.ref, rate)
         now = self._clock.monotonic()
         if isinstance(batch, Packed) and batch.size >= 0 and window.admit_all(batch.records, batch.size, now):
             return batch.records
@@ -121,7 +143,7 @@ class Partitions:
         if rate.read_bytes >= UNLIMITED:
             frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
             return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        window = self._window(ref, rate)
+        window = self._read_window(ref, rate)
         space = window.space(self._clock.monotonic())
         frames = await self._log.read(ref, sequence, max(min(budget, space), 1), max_records)
         wanted = cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
@@ -136,13 +158,13 @@ class Partitions:
         """For who reads elsewhere: how many bytes the rate lets through now. `size` of them are counted at once if that is enough, otherwise none.
         Raises UnknownPartition."""
         self._log.bounds(ref)  # no windows for what is not there
-        window, now = self._window(ref, rate), self._clock.monotonic()
+        window, now = self._read_window(ref, rate), self._clock.monotonic()
         space = window.space(now)
         if space >= size:
             window.spend(size, now)
         return space
 
-    def _window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
+    def _read_window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
         window = self._reads.get(ref)
         if window is None or window.max_bytes != rate.read_bytes:
             window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from penstock.clock import Clock
 from penstock.errors import ApiError, invalid, malformed, render, stream_missing
 from penstock.iam.base import Principal
-from penstock.limits import SEQUENCE_MAX, Limits, PartitionRate
+from penstock.limits import SEQUENCE_MAX, Limits
 from penstock.log.base import (
     Durable,
     Frame,
@@ -23,8 +23,7 @@ from penstock.log.base import (
 )
 from penstock.log.payload import count_bytes
 from penstock.model.cursors import Cursor, CursorCodec, CursorType
-from penstock.model.metrics import STREAM
-from penstock.model.routing import RoutingTable, parse_partition_id
+from penstock.model.routing import parse_partition_id
 from penstock.model.streams import (
     PartitionStatus,
     Right,
@@ -34,13 +33,15 @@ from penstock.model.streams import (
     partition_name,
 )
 from penstock.service.access import Access
+from penstock.service.direct import WRITE, DirectPuts
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
-from penstock.service.partitions import PartitionStore, Slice, Throttled, data_bytes
+from penstock.service.partitions import Partitions, PartitionStore, Slice, Throttled, data_bytes
 from penstock.service.puts import Failures, PutRequest
+from penstock.service.stream_state import StreamState, Totals
 from penstock.service.traffic import Traffic
 
-WRITE, READ, READ_CURSOR = "dis:records:write", "dis:records:read", "dis:records:readCursor"
+READ, READ_CURSOR = "dis:records:read", "dis:records:readCursor"
 """What an IAM user must be allowed (chapter 6 table 6-1)."""
 RETRY_GRACE_MS = 10_000
 _THROTTLED = ("DIS.4303", render("DIS.4303"))
@@ -73,50 +74,6 @@ class Fetched(NamedTuple):
     whole: PartitionRef | None = None
 
 
-class Totals:
-    """Counters since the start, for the metrics page."""
-
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "puts",
-        "reads",
-        "records_in",
-        "records_out",
-        "refused",
-        "throttled",
-    )
-
-    def __init__(self) -> None:
-        self.puts = self.records_in = self.bytes_in = self.refused = self.throttled = 0
-        self.reads = self.records_out = self.bytes_out = 0
-
-    def take(self) -> dict[str, int]:
-        """What has been counted since the last time, those that are not 0."""
-        taken = {name: value for name in self.__slots__ if (value := getattr(self, name))}
-        for name, value in taken.items():
-            setattr(self, name, getattr(self, name) - value)
-        return taken
-
-    def add(self, counted: dict[str, int]) -> None:
-        """Count what another process has counted."""
-        for name, value in counted.items():
-            setattr(self, name, getattr(self, name) + value)
-
-
-class _StreamState:
-    """What the hot path derives from one state of a stream; dropped when the stream changes."""
-
-    __slots__ = ("rate", "refs", "routing", "stream", "whole")
-
-    def __init__(self, stream: Stream, rate: PartitionRate) -> None:
-        self.stream = stream
-        self.routing = RoutingTable(stream)
-        self.refs = {p.number: PartitionRef(stream.stream_id, p.number) for p in stream.partitions}
-        self.whole = PartitionRef(stream.stream_id, STREAM)
-        self.rate = rate
-
-
 class Records:
     """The operations of chapter 5.4."""
 
@@ -140,8 +97,14 @@ class Records:
         self._cursors = CursorCodec(
             cursor_key, lifetime_ms=limits.cursor_seconds * 1000, max_length=limits.cursor_length
         )
-        self._states: dict[str, _StreamState] = {}
+        self._states: dict[str, StreamState] = {}
         self.totals = Totals()
+        self.direct = (
+            DirectPuts(partitions, access, limits, clock, self._traffic, self.totals)
+            if isinstance(partitions, Partitions)
+            else None
+        )
+        """The short way of most puts, where partitions are in this process."""
         directory.on_change(self._forget)
 
     # 5.4.1 ------------------------------------------------------------------------------------------------------
@@ -167,6 +130,8 @@ class Records:
         self._check_sizes(request, body_bytes)
         failed: Failures = {}
         batches, places = request.pack(state.routing, state.refs, failed)
+        if self.direct is not None:
+            self.direct.know(state)
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals, traffic = self.totals, self._traffic
@@ -356,7 +321,7 @@ class Records:
 
     async def _read(
         self,
-        state: _StreamState,
+        state: StreamState,
         project_id: str,
         ref: PartitionRef,
         cursor: Cursor,
@@ -386,18 +351,20 @@ class Records:
         """Let the log keep a frame's wire form beside it."""
         self._partitions.keep_rendered(frame, rendered)
 
-    def _state_of(self, stream: Stream) -> _StreamState:
+    def _state_of(self, stream: Stream) -> StreamState:
         state = self._states.get(stream.stream_id)
         if state is None or state.stream is not stream:
             limits = self._limits
             rate = limits.advanced if stream.stream_type is StreamType.ADVANCED else limits.common
-            state = self._states[stream.stream_id] = _StreamState(stream, rate)
+            state = self._states[stream.stream_id] = StreamState(stream, rate)
         return state
 
     def _forget(self, before: Stream | None, after: Stream | None) -> None:
         if before is None:
             return
         self._states.pop(before.stream_id, None)
+        if self.direct is not None:
+            self.direct.forget(before)
         if after is None:
             self._partitions.forget(PartitionRef(before.stream_id, p.number) for p in before.partitions)
 

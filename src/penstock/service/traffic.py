@@ -79,6 +79,16 @@ class Traffic:
             counters = self._now[ref] = Counters()
         return counters
 
+    def put(self, ref: PartitionRef, whole: PartitionRef, records: int, size: int, microseconds: int) -> None:
+        """Count a put all of which went to one partition, for it and for its stream (`whole`)."""
+        one, all_ = self.of(ref), self.of(whole)
+        one.records_in += records
+        one.bytes_in += size
+        all_.records_in += records
+        all_.bytes_in += size
+        all_.puts += 1
+        all_.puts_us += microseconds
+
     def take(self) -> list[Counted]:
         """What has been counted since the last time, oldest minute first."""
         self._end_minute(self._clock.now_ms() // MINUTE_MS)

@@ -29,6 +29,7 @@ GET = b"GET /v2/p/records?partition-cursor=%d HTTP/1.1\r\nHost: x\r\nX-Auth-Toke
 class _App:
     def __init__(self) -> None:
         self.context = SimpleNamespace(limits=Limits())
+        self.direct = None
         self.room: object = None
         self.asked: list[Asked] = []
 
@@ -206,6 +207,134 @@ async def test_a_known_head_with_no_room_for_its_body_is_refused() -> None:
     protocol.data_received(PLAIN)
     assert transport.statuses[0].startswith(b"HTTP/1.1 503")
     assert len(app.asked) == 1
+
+
+async def test_two_requests_in_one_read_do_not_become_one_anothers() -> None:
+    shared, app = _shared(Heads())
+    second = PLAIN.replace(b"X-Auth-Token: t", b"X-Auth-Token: u")
+    for piece in (PLAIN + second, PLAIN, second):
+        await _talk(shared, [piece])
+    tokens = [dict(headers)[b"x-auth-token"] for _, _, _, headers, _ in app.asked]
+    assert tokens == [b"t", b"u", b"t", b"u"]
+
+
+async def test_a_head_begun_before_is_parsed_to_its_end() -> None:
+    shared, app = _shared(Heads())
+    await _talk(shared, [PLAIN])
+    transport, protocol = _Transport(), Protocol(shared, asyncio.get_running_loop())
+    protocol.connection_made(transport)
+    for piece in (b"\r\n", PLAIN):
+        protocol.data_received(piece)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert len(app.asked) == 2
+    # Nothing has begun any more that could be late.
+    protocol.sweep(protocol.loop.time() + shared.limits.header_seconds + 1)
+    assert not transport.ended
+    assert [line for line in transport.statuses if line.startswith(b"HTTP/1.1 408")] == []
+
+
+async def test_known_requests_that_are_sent_ahead_wait_in_the_socket() -> None:
+    shared, app = _shared(Heads())
+    await _talk(shared, [PLAIN])
+    paused = []
+
+    class Transport(_Transport):
+        def pause_reading(self) -> None:
+            paused.append(len(app.asked))
+
+        def resume_reading(self) -> None:
+            paused.append(-len(app.asked))
+
+    transport, protocol = Transport(), Protocol(shared, asyncio.get_running_loop())
+    protocol.connection_made(transport)
+    for _ in range(2):
+        protocol.data_received(PLAIN)
+    assert paused == [2]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert paused == [2, -3]
+    assert app.asked[1:] == [app.asked[0]] * 2
+
+
+async def test_a_connection_knows_a_head_only_as_it_was() -> None:
+    """Whatever the last request on it began with, which is looked at first."""
+    shared, app = _shared(Heads())
+    longer = PLAIN.replace(b"Content-Length: 5", b"Content-Length: 6") + b"!"
+    other = PLAIN.replace(b"X-Auth-Token: t", b"X-Auth-Token: u")
+    for requests in (
+        [PLAIN, longer, other],
+        [PLAIN, longer, PLAIN, other, other, GET % 7, other, PLAIN[:-1], b"o"],
+    ):
+        await _talk(shared, requests)
+    assert [(method, dict(headers).get(b"x-auth-token"), body) for method, _, _, headers, body in app.asked[3:]] == [
+        ("POST", b"t", b"hello"),
+        ("POST", b"t", b"hello!"),
+        ("POST", b"t", b"hello"),
+        ("POST", b"u", b"hello"),
+        ("POST", b"u", b"hello"),
+        ("GET", b"t", b""),
+        ("POST", b"u", b"hello"),
+        ("POST", b"t", b"hello"),
+    ]  # fmt: skip
+
+
+async def test_bodies_of_known_heads_count_while_they_are_in_memory() -> None:
+    shared, app = _shared(Heads())
+    await _talk(shared, [PLAIN])
+    protocol = Protocol(shared, asyncio.get_running_loop())
+    protocol.connection_made(_Transport())
+    protocol.data_received(PLAIN)
+    assert shared.in_flight == 5
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (shared.in_flight, len(app.asked)) == (0, 2)
+
+
+_HEAD = Head([(b"a", b"b"), (b"c", b"d")], {b"a": b"b", b"c": b"d"}, 8, 0)
+_BLOCK = b"\r\na: b\r\nc: d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "head"),
+    [
+        (b"GET / HTTP/1.1" + _BLOCK[:-2] + _BLOCK[2:], _HEAD._replace(headers=_HEAD.headers * 2)),
+        *(
+            (b"GET / HTTP/1.1" + _BLOCK, _HEAD._replace(named={name: b"b", b"c": b"d"}))
+            for name in (b"authorization", b"expect", b"transfer-encoding", b"upgrade")
+        ),
+        (b"GET / HTTP/1.1" + _BLOCK[:-2], _HEAD),
+        (_BLOCK, _HEAD),
+        (b"GET / HTTP/1.1" + _BLOCK.replace(b"b", b"b" * 2048), _HEAD),
+        (b"GET / HTTP/1.1" + _BLOCK.replace(b"b", b"b\r\n e"), _HEAD),
+        (b"GET / HTTP/1.1" + _BLOCK.replace(b"a: b\r\n", b"a: b\n"), _HEAD),
+        (b"GET / HTTP/1.1" + _BLOCK.replace(b"a: b", b"a: b\n e"), _HEAD),
+        (b"GET / HTTP/1.1" + _BLOCK.replace(b"a: b", b"a: b\r e"), _HEAD),
+    ],
+)
+def test_what_may_be_read_in_two_ways_or_changes_each_time_is_not_kept(data: bytes, head: Head) -> None:
+    heads = Heads()
+    assert heads.block(b"GET / HTTP/1.1" + _BLOCK + b"x", _HEAD) == _BLOCK
+    assert heads.block(data, head) is None
+
+
+def test_lines_are_kept_that_come_again_and_only_so_many() -> None:
+    heads = Heads()
+    heads.keep(_BLOCK, _HEAD)
+    for number in range(300):
+        for line in (b"GET /%d HTTP/1.1", b"GET /a?%d HTTP/1.1", b"GET /" + b"x" * 300 + b"%d HTTP/1.1"):
+            known = heads.find(line % number + _BLOCK)
+            assert known is not None
+            assert b" " + known.path + (b"?" + known.query if known.query else b"") + b" " in line % number
+        assert len(heads._lines) <= 256
+    assert all(len(line) <= 256 and b"?" not in line for line in heads._lines)
+
+
+def test_a_block_that_is_known_takes_no_others_place() -> None:
+    heads = Heads()
+    for number in (*range(256), *range(256)):
+        heads.keep(b"\r\na: %d\r\n\r\n" % number, _HEAD)
+    assert all(heads.find(b"GET / HTTP/1.1\r\na: %d\r\n\r\n" % number) for number in range(256))
 
 
 def test_only_so_many_are_known() -> None:

@@ -29,6 +29,7 @@ class _App:
 
     def __init__(self) -> None:
         self.context = SimpleNamespace(limits=Limits())
+        self.direct = None
         self.asked: list[bytes] = []
         self.room: object = None
 

@@ -11,7 +11,7 @@ from penstock.http.call import Access
 from penstock.http.routes import ROUTES
 from penstock.iam.actions import TABLE, supports_enterprise
 from penstock.iam.roles import SYSTEM_POLICIES
-from penstock.service import records
+from penstock.service import direct, records
 
 TABLE_6_1 = """
 POST /v2/{project_id}/apps dis:apps:create -
@@ -57,7 +57,7 @@ BY_HANDLER = {
     ("POST", "/v2/{}/checkpoints"): "dis:checkpoints:commit",
     ("GET", "/v2/{}/checkpoints"): "dis:checkpoints:get",
     ("DELETE", "/v2/{}/checkpoints"): "dis:checkpoints:delete",
-    ("POST", "/v2/{}/records"): records.WRITE,
+    ("POST", "/v2/{}/records"): direct.WRITE,
     ("GET", "/v2/{}/records"): records.READ,
     ("GET", "/v2/{}/cursors"): records.READ_CURSOR,
 }

@@ -14,27 +14,42 @@ A = PartitionRef("a", 0)
 B = PartitionRef("b", 0)
 
 
+def _held(cache: FrameCache, ref: PartitionRef) -> list[Frame]:
+    """All frames of a partition up to number 2000."""
+    found = (cache.run(ref, sequence, 1, 1) for sequence in range(2000))
+    return [frame for run in found for frame in run]
+
+
 def _frame(ref: PartitionRef, base: int, count: int = 1, size: int = 100) -> Frame:
     return Frame(ref, base, count, 0, bytes(size))
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([A, B]), st.integers(0, 60), st.integers(0, 400)), max_size=150),
+    st.lists(
+        st.tuples(st.sampled_from([A, B]), st.integers(0, 60), st.integers(0, 400), st.integers(0, 4)),
+        max_size=150,
+    ),
     st.integers(500, 8000),
     st.integers(0, 400),
 )
 def test_never_more_than_its_limit_and_never_a_gap(
-    added: list[tuple[PartitionRef, int, int]], limit: int, rendered: int
+    added: list[tuple[PartitionRef, int, int, int]], limit: int, rendered: int
 ) -> None:
     cache = FrameCache(limit)
-    for ref, number, size in added:
-        frame = cache.add(_frame(ref, 3 * number, 3, size))
-        cache.keep_rendered(frame, bytes(rendered))
+    for ref, number, size, written in added:
+        if written:
+            first = max([number, *(frame.base // 3 + 1 for frame in _held(cache, ref))])
+            run = [_frame(ref, 3 * (first + i), 3, size) for i in range(written)]
+            cache.add_written(ref, run)
+            assert all(frame is run[i] for i, frame in enumerate(cache.run(ref, 3 * first, 1 << 20, 1000)))
+        else:
+            frame = cache.add(_frame(ref, 3 * number, 3, size))
+            cache.keep_rendered(frame, bytes(rendered))
         assert cache.bytes <= limit
     total = 0
     for ref in (A, B):
         held: dict[int, Frame] = {}
-        for sequence in range(183):
+        for sequence in range(2000):
             run = cache.run(ref, sequence, 1 << 20, 1000)
             for i, frame in enumerate(run):
                 assert frame.ref == ref

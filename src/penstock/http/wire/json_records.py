@@ -15,11 +15,15 @@ from penstock.http.call import decode_json
 from penstock.log.base import Frame
 from penstock.log.payload import decode as decode_payload
 from penstock.model.streams import partition_name
+from penstock.service.direct import Streams, Taken
 from penstock.service.puts import ColumnarPut, PutRecords, PutRequest
 from penstock.service.records import Fetched, Placed, PutOutcome, Records
 
 _put_decoder = msgspec.json.Decoder(PutRecords)
 _encoder = msgspec.json.Encoder()
+_BEFORES = 4096
+_befores: dict[int, bytes] = {}
+"""What comes before the number in the reply to a put of one record, by partition."""
 
 
 class _Keyed(msgspec.Struct, gc=False, omit_defaults=True):
@@ -48,6 +52,23 @@ def decode_put(body: bytes) -> PutRequest:
         return _put_decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return decode_json(body, PutRecords)  # refuses again, naming the field
+
+
+def take_put(body: bytes, streams: Streams) -> Taken | None:
+    """The same of a body whose records plainly go to one partition of one of these streams, routed and packed. None: it has to be decoded,
+    and may be wrong."""
+    native = codec.native
+    return None if native is None else native.take_put_json(body, streams)
+
+
+def encode_one(partition: int, sequence: int) -> bytes:
+    """The reply to a put of one record, stored in that partition under that number."""
+    before = _befores.get(partition)
+    if before is None:
+        if len(_befores) >= _BEFORES:
+            _befores.clear()
+        before = _befores[partition] = b'{"failed_record_count":0,"records":[%b' % _before(partition).encode()
+    return b'%b%d"}]}' % (before, sequence)
 
 
 def encode_outcome(outcome: PutOutcome) -> bytes:

@@ -59,6 +59,23 @@ class FrameCache:
             self._evict()
         return frame
 
+    def add_written(self, ref: PartitionRef, frames: list[Frame]) -> None:
+        """Keep frames of one partition that have just been written, in order."""
+        size = sum([len(frame.payload) for frame in frames]) + OVERHEAD * len(frames)
+        shelf = self._shelves.get(ref)
+        if size > self._limit or (shelf is not None and frames[0].base <= shelf.bases[-1]):
+            for frame in frames:
+                self.add(frame)
+            return
+        if shelf is None:
+            shelf = self._shelves[ref] = _Shelf()
+        shelf.bases += [frame.base for frame in frames]
+        shelf.frames += frames
+        self._order += frames
+        self.bytes += size
+        if self.bytes > self._limit:
+            self._evict()
+
     def run(self, ref: PartitionRef, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
         """Frames without a gap from the one that holds `sequence` on, until the limits are covered; none when that
         one is not here."""
@@ -112,10 +129,14 @@ class FrameCache:
     def _evict(self) -> None:
         target = self._limit - self._limit // _SLACK
         victims: dict[PartitionRef, list[Frame]] = {}
-        while self.bytes > target and self._order:
-            frame = self._order.popleft()
+        order, ref, taken = self._order, None, []
+        while self.bytes > target and order:
+            frame = order.popleft()
             self.bytes -= _size(frame)
-            victims.setdefault(frame.ref, []).append(frame)
+            if frame.ref is not ref:  # mostly one partition's follow each other
+                ref = frame.ref
+                taken = victims.setdefault(ref, [])
+            taken.append(frame)
         for ref, frames in victims.items():
             self._remove(ref, frames)
 

@@ -19,7 +19,7 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.config import Sync
-from penstock.log.base import ReadOnly
+from penstock.log.base import Durable, LogError, ReadOnly
 from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OutOfFiles
@@ -32,6 +32,8 @@ DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
 
 T = TypeVar("T")
+Done = Callable[[Durable | LogError], None]
+"""Called with what became of an entry."""
 MakeJournals = Callable[
     [ThreadPoolExecutor, Callable[[Callable[[], None]], None], Callable[[Writer], None]], Journals
 ]
@@ -40,14 +42,21 @@ _log = structlog.get_logger("penstock.log")
 
 
 class Group:
-    """Entries that are committed together, and who waits for them."""
+    """Entries that are committed together, and who waits for them: futures, or what is called with an entry's result."""
 
-    __slots__ = ("entries", "stored", "waiters")
+    __slots__ = ("calls", "entries", "stored", "waiters")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.waiters: list[asyncio.Future[None]] = []
+        self.calls: list[tuple[Entry, Done]] = []
         self.stored: list[tuple[Partition, list[Run]]] = []
+
+    def take_in(self, other: Group) -> None:
+        """Join a group that came after this one."""
+        self.entries += other.entries
+        self.waiters += other.waiters
+        self.calls += other.calls
 
 
 class Committer:
@@ -77,10 +86,10 @@ class Committer:
         self._slice = files_at_once
         self._backlog = backlog
         self._wrote = wrote
-        self._lock = threading.Lock()
-        self._forming = Group()
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        """None: a group has begun to form. A call: something to do between groups."""
+        self._forming: Group | None = None
+        """What has come in this turn of the event loop."""
+        self._queue: queue.SimpleQueue[Group | Callable[[], None]] = queue.SimpleQueue()
+        """A call: something to do between groups."""
         self._stopping = False
         self._pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="log-sync")
         self._journals: Journals | None = None
@@ -109,14 +118,30 @@ class Committer:
     def submit(self, entries: list[Entry]) -> asyncio.Future[None]:
         """Queue entries; the future is done when each has its result."""
         waiter = self._loop.create_future()
-        with self._lock:
-            group = self._forming
-            first = not group.entries
-            group.entries += entries
-            group.waiters.append(waiter)
-        if first:
-            self._queue.put(None)
+        group = self._group()
+        group.entries += entries
+        group.waiters.append(waiter)
         return waiter
+
+    def submit_one(self, entry: Entry, done: Done) -> None:
+        """Queue an entry; `done` is called with its result, as part of the turn of the event loop that all of its group share."""
+        group = self._group()
+        group.entries.append(entry)
+        group.calls.append((entry, done))
+
+    def _group(self) -> Group:
+        group = self._forming
+        if group is None:
+            group = self._forming = Group()
+            # Not before the loop has seen to all that has arrived: a thread that is woken for the first of it has the loop wait for the
+            # interpreter, and takes a group of one.
+            self._loop.call_soon(self._hand_over)
+        return group
+
+    def _hand_over(self) -> None:
+        group, self._forming = self._forming, None
+        if group is not None:
+            self._queue.put(group)
 
     async def between_groups(self, call: Callable[[], T]) -> T:
         """Run a call on the commit thread, where no write is under way."""
@@ -132,6 +157,7 @@ class Committer:
                 self._tell_wrote()
                 self.tell(_set_result, future, result)
 
+        self._hand_over()
         self._queue.put(run)
         return await future
 
@@ -141,6 +167,7 @@ class Committer:
         def last() -> None:
             self._stopping = True
 
+        self._hand_over()
         self._queue.put(last)
         await self._loop.run_in_executor(None, self._thread.join)
         self._pool.shutdown()
@@ -155,6 +182,12 @@ class Committer:
             for waiter in group.waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            for entry, done in group.calls:
+                assert entry.result is not None
+                try:
+                    done(entry.result)
+                except Exception:
+                    _log.exception("what waited for the log failed")  # the others must not wait for ever
 
     # On the commit thread.
 
@@ -166,20 +199,31 @@ class Committer:
                 self._guard(self._sync_dirty)
                 self._guard(self._write_behind, 0)
                 continue
-            if item is not None:
+            if not isinstance(item, Group):
                 item()
                 self._tell_wrote()
                 continue
-            with self._lock:
-                group, self._forming = self._forming, Group()
-            self._guard(self._commit, group)
-            for entry in group.entries:
+            call = self._join(item)
+            self._guard(self._commit, item)
+            for entry in item.entries:
                 if entry.result is None:
                     entry.result = ReadOnly(str(self.crash))
-            self.tell(self._finish, group)
-            self._guard(self._write_behind, len(group.stored))
+            self.tell(self._finish, item)
+            self._guard(self._write_behind, len(item.stored))
             if self._dirty and time.monotonic() >= self._sync_at:
                 self._guard(self._sync_dirty)
+            if call is not None:
+                call()
+                self._tell_wrote()
+
+    def _join(self, group: Group) -> Callable[[], None] | None:
+        """Take in the groups that have come meanwhile; the call they end at, if any."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if not isinstance(item, Group):
+                return item
+            group.take_in(item)
+        return None
 
     def _guard(self, call: Callable[..., None], *arguments: object) -> None:
         """An error nobody foresaw must not end the thread silently: from then on nothing is acknowledged."""

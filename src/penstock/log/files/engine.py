@@ -8,7 +8,6 @@ An append: `append` (event loop: encode, queue) -> `Committer` (its thread: grou
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -40,13 +39,13 @@ from penstock.log.base import (
 from penstock.log.files import directory
 from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.cache import FrameCache
-from penstock.log.files.commit import Committer
+from penstock.log.files.commit import Committer, Done
 from penstock.log.files.directory import Opened
 from penstock.log.files.disk import Disk
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write, unknown
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
-from penstock.log.files.journal import GROUPS_BEFORE, JOURNAL_BYTES, Journals
+from penstock.log.files.journal import Journals
 from penstock.log.files.pool import FilePool
 from penstock.log.files.reader import Loaded, Reader, Source, Wanted
 from penstock.log.files.segment import Partition, Segment
@@ -63,7 +62,7 @@ _log = structlog.get_logger("penstock.log")
 
 
 class FileLog:
-    """Made by `open_log`. Implements `penstock.log.base.RecordLog`; every call on the event loop that opened it."""
+    """Made by `opening.open_log`. Implements `penstock.log.base.RecordLog`; every call on the event loop that opened it."""
 
     def __init__(
         self,
@@ -164,6 +163,14 @@ class FileLog:
         await self._committer.submit(entries)
         return [entry.result for entry in entries]  # type: ignore[misc]
 
+    def begin(self, ref: PartitionRef, encoded: bytes, records: int, done: Done) -> bool:
+        """See RecordLog.begin."""
+        writer = self._writers.get(ref)
+        if writer is None or self._closed:
+            return False
+        self._committer.submit_one(Entry(writer, encoded, records), done)
+        return True
+
     async def _append_some(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         known = [batch for batch in batches if batch.ref in self._writers]
         stored = iter(await self.append(known))
@@ -177,8 +184,10 @@ class FileLog:
             sealed = partition.publish(segment, frames, deferred=deferred)
             if sealed is not None:
                 self._seal(partition, sealed)
-            for _, frame in frames:
-                self._cache.add(frame)
+            if len(frames) == 1:
+                self._cache.add(frames[0][1])
+            elif frames:
+                self._cache.add_written(partition.ref, [frame for _, frame in frames])
         self._told(partition.ref, partition.bounds())
 
     def _note_written(self, wrote: list[Wrote]) -> None:
@@ -570,31 +579,3 @@ def _encode(batch: Batch) -> bytes:
     if not batch.data or len(encoded) > PAYLOAD_MAX:
         raise ValueError(f"a batch holds 1 record or more, and at most {PAYLOAD_MAX} bytes")
     return encoded
-
-
-async def open_log(
-    directory_: os.PathLike[str] | str,
-    *,
-    sync: Sync,
-    clock: Clock,
-    disk: Disk | None = None,
-    segment_bytes: int = 64 << 20,
-    cache_bytes: int = 24 << 20,
-    open_files: int = 256,
-    journal_bytes: int = JOURNAL_BYTES,
-    groups_before_journal: int = GROUPS_BEFORE,
-) -> FileLog:
-    """The log in DIRECTORY/log, recovered and ready.
-
-    `segment_bytes`: size at which a segment is sealed (4 KiB to 1 GiB); `cache_bytes`: memory for recent frames;
-    `open_files`: descriptors kept; `journal_bytes`: size of a journal (0: there are none), made after `groups_before_journal` groups
-    that want one. Raises AlreadyInUse, UnsupportedFormat, OSError.
-    """
-    if not 4096 <= segment_bytes <= 1 << 30:
-        raise ValueError("segment_bytes is 4096 to 1 GiB")
-    disk = disk or Disk()
-    opened = await asyncio.to_thread(directory.open_directory, disk, os.fspath(directory_))
-    return FileLog(
-        opened, sync=sync, clock=clock, disk=disk, segment_bytes=segment_bytes, cache_bytes=cache_bytes,
-        open_files=open_files, journal_bytes=journal_bytes, groups_before_journal=groups_before_journal,
-    )  # fmt: skip
