@@ -50,6 +50,18 @@ class PartitionStore(Protocol):
     async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """Store what the rate admits of each batch; one result a batch, in order. Never raises LogError."""
 
+    def begin(
+        self,
+        ref: PartitionRef,
+        encoded: bytes,
+        records: int,
+        size: int,
+        rate: PartitionRate,
+        done: Callable[[Durable | LogError], None],
+    ) -> bool:
+        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
+        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
     ) -> list[Slice]:
@@ -113,8 +125,7 @@ class Partitions:
         rate: PartitionRate,
         done: Callable[[Durable | LogError], None],
     ) -> bool:
-        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
-        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+        """See PartitionStore.begin."""
         # What the log does not take counts all the same, as it does in `put`.
         if not rate.writes_freely and not self._window(ref, rate).admit_all(
             records, size, self._clock.monotonic()

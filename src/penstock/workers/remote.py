@@ -4,14 +4,14 @@ core. Owns which puts share a message."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
 import structlog
 
 from penstock.limits import UNLIMITED, PartitionRate
-from penstock.log.base import Batch, Bounds, Closed, Frame, Packed, PartitionRef
+from penstock.log.base import Batch, Bounds, Closed, Durable, Frame, LogError, Packed, PartitionRef
 from penstock.log.payload import encode as encode_payload
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.partitions import Slice, Stored, Throttled, cut, data_bytes
@@ -51,21 +51,38 @@ class RemotePartitions:
         self._tray = tray
         self._fetch_bytes = fetch_bytes
         self._reader = FrameReader(self._ask, board)
-        self._puts: list[_Put] = []
+        self._puts: list[_Put | _Direct] = []
         """Those of this turn of the loop."""
         self._bytes = 0
 
     async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """See PartitionStore.put. What is asked in one turn of the loop goes to the core in one message."""
-        loop = asyncio.get_running_loop()
+        put = _Put(list(map(_packed, batches)), rate, asyncio.get_running_loop().create_future())
+        self._add(put, sum([len(one.payload) for one in put.batches]))
+        return await put.done
+
+    def begin(
+        self,
+        ref: PartitionRef,
+        encoded: bytes,
+        records: int,
+        size: int,
+        rate: PartitionRate,
+        done: Callable[[Durable | LogError], None],
+    ) -> bool:
+        """See PartitionStore.begin."""
+        if not rate.writes_freely:
+            return False
+        self._add(_Direct(Packed(ref, records, encoded, size), rate, done), len(encoded))
+        return True
+
+    def _add(self, put: _Put | _Direct, size: int) -> None:
         if not self._puts:
-            loop.call_soon(self._send_puts)
-        put = _Put(list(map(_packed, batches)), rate, loop.create_future())
+            asyncio.get_running_loop().call_soon(self._send_puts)
         self._puts.append(put)
-        self._bytes += sum(len(one.payload) for one in put.batches)
+        self._bytes += size
         if self._bytes >= TRAY_MOST:
             self._send_puts()
-        return await put.done
 
     def _send_puts(self) -> None:
         puts, self._puts, self._bytes = self._puts, [], 0
@@ -77,17 +94,15 @@ class RemotePartitions:
             _not_known(puts, error)
         except Exception as error:
             _log.exception("puts were not sent")
-            for put in puts:
-                if not put.done.done():
-                    put.done.set_exception(error)
+            _not_known(puts, error)
         else:
             self._core.flush()
             asked.add_done_callback(partial(_answer, puts))
 
-    def _message(self, puts: list[_Put]) -> PutCall:
+    def _message(self, puts: list[_Put | _Direct]) -> PutCall:
         sheet = Sheet()
         for put in puts:
-            put.places = [sheet.add(one, put.rate) for one in put.batches]
+            put.add_to(sheet)
         payloads = sheet.payloads()
         size = sum(map(len, payloads))
         page = self._tray.put(payloads, size) if size >= TRAY_FROM else -1
@@ -167,28 +182,68 @@ class _Put:
         self.done = done
         self.places: list[tuple[int, int]] = []
 
+    def add_to(self, sheet: Sheet) -> None:
+        self.places = [sheet.add(one, self.rate) for one in self.batches]
 
-def _answer(puts: list[_Put], asked: asyncio.Future[msgspec.Raw]) -> None:
+    def answer(self, results: list[PutResult]) -> None:
+        self._set(
+            [
+                unpack_put(results[at], behind, one.records)
+                for one, (at, behind) in zip(self.batches, self.places, strict=True)
+            ]
+        )
+
+    def fail(self, error: LogError) -> None:
+        self._set([Stored(one.records, error) for one in self.batches])
+
+    def _set(self, stored: list[Stored]) -> None:
+        if not self.done.done():
+            self.done.set_result(stored)
+
+
+class _Direct:
+    """One batch on its way, of which nothing is counted, without a coroutine that waits for it."""
+
+    __slots__ = ("_done", "_packed", "_place", "_rate")
+
+    def __init__(
+        self, packed: Packed, rate: PartitionRate, done: Callable[[Durable | LogError], None]
+    ) -> None:
+        self._packed = packed
+        self._rate = rate
+        self._done = done
+        self._place = (-1, 0)
+
+    def add_to(self, sheet: Sheet) -> None:
+        self._place = sheet.add(self._packed, self._rate)
+
+    def answer(self, results: list[PutResult]) -> None:
+        at, behind = self._place
+        result = unpack_put(results[at], behind, self._packed.records).result
+        assert result is not None
+        self._done(result)
+
+    def fail(self, error: LogError) -> None:
+        self._done(error)
+
+
+def _answer(puts: list[_Put | _Direct], asked: asyncio.Future[msgspec.Raw]) -> None:
     try:
         results = _put_results.decode(asked.result())
     except (Disconnected, RemoteError) as error:
         _not_known(puts, error)
         return
     for put in puts:
-        if not put.done.done():
-            put.done.set_result(
-                [
-                    unpack_put(results[at], behind, one.records)
-                    for one, (at, behind) in zip(put.batches, put.places, strict=True)
-                ]
-            )
+        try:
+            put.answer(results)
+        except Exception:
+            _log.exception("what waited for a put failed")  # the others must not wait for ever
 
 
-def _not_known(puts: list[_Put], error: Exception) -> None:
+def _not_known(puts: list[_Put | _Direct], error: Exception) -> None:
     """Whether it was stored is not known, so it is not acknowledged."""
     for put in puts:
-        if not put.done.done():
-            put.done.set_result([Stored(one.records, Closed(str(error))) for one in put.batches])
+        put.fail(Closed(str(error)))
 
 
 def _packed(batch: Batch | Packed) -> Packed:

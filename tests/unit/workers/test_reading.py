@@ -30,7 +30,7 @@ from penstock.log.base import (
     UnknownPartition,
 )
 from penstock.log.files import FileLog
-from penstock.log.payload import decode
+from penstock.log.payload import decode, encode
 from penstock.rpc import Peer
 from penstock.service.partitions import Partitions, Slice, Stored, Throttled, data_bytes
 from penstock.workers.answers import Answers
@@ -356,6 +356,41 @@ async def test_each_put_gets_its_own_answer(tmp_path: Path) -> None:
             assert isinstance(lost.result, UnknownPartition)
             assert (mine.result.base, others.result.base) == (number, number * 2)
             assert await _fetch(worker, mine.result.base, 1) == batches[0].data
+
+
+async def test_puts_without_a_coroutine(tmp_path: Path) -> None:
+    unknown = PartitionRef("u" * 20, 0)
+    slow = PartitionRate(write_bytes=UNLIMITED, write_records=100, read_bytes=UNLIMITED)
+    async with core_of(tmp_path) as core:
+        worker, loop = await core.worker(), asyncio.get_running_loop()
+        results: list[asyncio.Future[Durable | LogError]] = [loop.create_future() for _ in range(21)]
+
+        def broken(result: Durable | LogError) -> None:
+            raise RuntimeError("one who fails does not keep the others waiting")
+
+        for number, result in enumerate(results):
+            ref = unknown if number == 20 else REF
+            assert worker.begin(ref, encode(None, [b"%d" % number] * 2), 2, 4, FREE, result.set_result)
+            assert worker.begin(REF, encode(None, [b"-"]), 1, 1, FREE, broken)
+        # With others in the same message.
+        others = await _stored(worker, [b"other"])
+        *durable, refused = await asyncio.gather(*results)
+        assert core.asked["put"] == 1
+        assert isinstance(refused, UnknownPartition)
+        for number, stored in enumerate(durable):
+            assert isinstance(stored, Durable)
+            assert await _fetch(worker, stored.base, 2) == [b"%d" % number] * 2
+        assert others.base == core.log.bounds(REF).next - 1 == 20 * 2 + 21
+        assert not worker.begin(REF, encode(None, [b"x"]), 1, 1, slow, broken), (
+            "that is for the core to count"
+        )
+        assert core.log.bounds(REF).next == others.base + 1
+
+        core.peers[0].close()
+        await core.peers[1].closed
+        gone: asyncio.Future[Durable | LogError] = loop.create_future()
+        assert worker.begin(REF, encode(None, [b"x"]), 1, 1, FREE, gone.set_result)
+        assert isinstance(await gone, Closed)
 
 
 async def test_large_puts_do_not_wait_for_each_other(tmp_path: Path) -> None:
