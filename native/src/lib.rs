@@ -149,13 +149,11 @@ fn decode_put_protobuf(py: Python<'_>, body: &[u8]) -> Option<PyPuts> {
 /// A PutRecords body as JSON whose records all go to one partition of one of `streams`: a router and what belongs to the stream, by name.
 /// None: it has to be decoded and routed.
 #[pyfunction]
-fn take_put_json<'py>(
-    py: Python<'py>,
-    body: &[u8],
-    streams: &Bound<'py, PyDict>,
-) -> PyResult<Option<Taken<'py>>> {
+fn take_put_json<'py>(py: Python<'py>, body: &[u8], streams: &Bound<'py, PyDict>) -> PyResult<Option<Taken<'py>>> {
     let Some(puts) = json::decode_put(body) else { return Ok(None) };
-    let (Some(name), None) = (&puts.stream_name, &puts.stream_id) else { return Ok(None) };
+    let Some(name) = puts.stream_name.as_deref().filter(|_| puts.stream_id.as_deref().unwrap_or("").is_empty()) else {
+        return Ok(None);
+    };
     let Some(stream) = streams.get_item(name)? else { return Ok(None) };
     let (router, belongs): (Bound<'py, PyRouter>, Bound<'py, PyAny>) = stream.cast::<PyTuple>()?.extract()?;
     let Some(group) = router.borrow_mut().0.only(&puts) else { return Ok(None) };

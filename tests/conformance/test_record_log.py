@@ -16,6 +16,7 @@ from penstock.log.base import (
     Batch,
     Bounds,
     Durable,
+    LogError,
     OutOfRange,
     Packed,
     PartitionRef,
@@ -42,7 +43,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
             request.param == "files-journal"
         ):  # and hardly any cache, so that what waits for its segment is read from there
             return await open_log(
-                tmp_path, sync=sync, clock=clock, segment_bytes=4096, cache_bytes=800, journal_bytes=1 << 16, groups_before_journal=0,
+                tmp_path, sync=sync, clock=clock, segment_bytes=4096, cache_bytes=800, journal_bytes=1 << 16, syncs_before_journal=0,
             )  # fmt: skip
         return await open_log(tmp_path, sync=sync, clock=clock, segment_bytes=4096)
 
@@ -99,6 +100,71 @@ async def test_concurrent_appends_each_get_their_own_numbers(reopen: Open) -> No
         assert isinstance(result, Durable)
         assert [stored[result.base + k] for k in range(3)] == [b"%d" % i] * 3
     await log.close()
+
+
+async def test_begun_batches_are_appended_and_told_of_later(reopen: Open) -> None:
+    log = await reopen(SteppedClock())
+    await log.create([A, B])
+    told: list[tuple[int, Durable | LogError]] = []
+    everybody = asyncio.Event()
+
+    def done(number: int) -> Callable[[Durable | LogError], None]:
+        def tell(result: Durable | LogError) -> None:
+            told.append((number, result))
+            assert isinstance(result, Durable)
+            assert log.bounds(A if number < 20 else B).next > result.base, "visible before it is told"
+            if len(told) == 40:
+                everybody.set()
+            if number == 7:
+                raise RuntimeError("whoever waits has a mistake")
+
+        return tell
+
+    appended = asyncio.create_task(log.append([Batch(A, [b"append"], None)]))
+    await asyncio.sleep(0)
+    for number in range(20):
+        payload = encode(None, [b"%d" % number] * (1 + number % 3))
+        try:
+            assert log.begin(A, payload, 1 + number % 3, done(number))
+            assert log.begin(B, payload, 1 + number % 3, done(20 + number))
+        except RuntimeError:
+            assert number == 7, "of the log that tells at once"
+            assert log.begin(B, payload, 1 + number % 3, done(20 + number))
+    await asyncio.wait_for(everybody.wait(), 30)
+    assert isinstance((await appended)[0], Durable)
+    for first, found in ((0, (await _read(log, A, 0))[1:]), (20, await _read(log, B, 0))):
+        results = [result for number, result in sorted(told, key=_first) if first <= number < first + 20]
+        bases = [result.base for result in results if isinstance(result, Durable)]
+        assert [data for _, data in found] == [b"%d" % n for n in range(20) for _ in range(1 + n % 3)]
+        assert [dict(found)[base] for base in bases] == [b"%d" % n for n in range(20)]
+    await log.close()
+
+
+def _first(pair: tuple[int, object]) -> int:
+    return pair[0]
+
+
+async def test_what_cannot_be_begun_is_left_to_append(reopen: Open) -> None:
+    log = await reopen(SteppedClock())
+    await log.create([A])
+    told: list[Durable | LogError] = []
+    payload = encode(None, [b"x"])
+    assert not log.begin(B, payload, 1, told.append)
+    await log.delete_stream(A.stream_id)
+    assert not log.begin(A, payload, 1, told.append)
+    await log.create([OTHER])
+    await log.close()
+    assert not log.begin(OTHER, payload, 1, told.append)
+    assert told == []
+
+
+async def test_closing_tells_of_what_was_begun(reopen: Open) -> None:
+    log = await reopen(SteppedClock())
+    await log.create([A])
+    told: list[Durable | LogError] = []
+    assert log.begin(A, encode(None, [b"x"]), 1, told.append)
+    await log.close()
+    assert [type(result) for result in told] == [Durable]
 
 
 async def test_keys_and_packed_batches(reopen: Open) -> None:

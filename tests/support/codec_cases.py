@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from tests.support.codecs import records_of, using
+from tests.support.codecs import compiled, records_of, using
 
 from penstock.errors import ApiError
 from penstock.http.wire import json_records, protobuf
-from penstock.log.base import Frame, PartitionRef
+from penstock.log.base import Frame, Packed, PartitionRef
 from penstock.log.payload import count_bytes
 from penstock.log.payload import decode as decode_payload
 from penstock.model.hashing import split
@@ -74,7 +74,44 @@ def put(kind: str, body: bytes, partitions: Sequence[Table] = (ONE, FOUR, NONE))
     got = _put("native", kind, body, partitions)
     if wanted[1:] != got[1:]:
         raise Difference(f"{kind} {body[:2000]!r}: {wanted[1:]!r:.2000} and {got[1:]!r:.2000}")
+    if kind == "json" and got[0]:
+        taken(body, partitions)
+    elif kind == "json" and compiled().take_put_json(body, {}) is not None:
+        raise Difference(f"{body[:2000]!r} is taken")
     return got[0]
+
+
+def taken(body: bytes, partitions: Sequence[Table]) -> int:
+    """A JSON body the compiled codec decodes, taken in one go as far as it can be: what that gives is what decoding and packing give.
+    How often it was. Raises Difference."""
+    times = 0
+    with using("python"):
+        request = json_records.decode_put(body)
+        name, count = request.stream_name, request.count()
+        wanted = [
+            _packed(json_records.decode_put(body), one.routing()) if count else None for one in partitions
+        ]
+    for one, expected in zip(partitions, wanted, strict=True):
+        table = one.routing()
+        router = compiled().Router(table.ends, table.numbers)
+        streams = {"other": (router, "wrong"), name or "": (router, "right")}
+        found = compiled().take_put_json(body, streams)
+        packed, where, failed, turn = expected if expected is not None else ([], [], {}, -1)
+        plain = name is not None and not request.stream_id and len(packed) == 1 and where == [None]
+        if found is None and plain and count == 1 and not failed and turn == table.turn:
+            raise Difference(f"{body[:2000]!r} is not taken, and is {packed}")
+        if found is not None:
+            times += 1
+            batch = packed[0] if plain and not failed and turn == table.turn else None
+            if batch is None or found != (
+                "right",
+                batch.ref.number,
+                batch.records,
+                batch.payload,
+                batch.size,
+            ):
+                raise Difference(f"{body[:2000]!r}: {found}, and {expected}")
+    return times
 
 
 def _put(name: str, kind: str, body: bytes, partitions: Sequence[Table]) -> tuple[bool, object]:
@@ -92,7 +129,9 @@ def _put(name: str, kind: str, body: bytes, partitions: Sequence[Table]) -> tupl
         return isinstance(request, ColumnarPut), seen
 
 
-def _packed(request: PutRequest, routing: RoutingTable) -> object:
+def _packed(
+    request: PutRequest, routing: RoutingTable
+) -> tuple[list[Packed], list[list[int] | None], Failures, int]:
     failed: Failures = {}
     refs = {number: PartitionRef("i" * 20, number) for number in range(16)}
     packed, places = request.pack(routing, refs, failed)

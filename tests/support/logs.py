@@ -38,7 +38,7 @@ async def start(
         cache_bytes=cache_bytes,
         open_files=open_files,
         journal_bytes=journal_bytes,
-        groups_before_journal=0,
+        syncs_before_journal=0,
     )
 
 

@@ -11,8 +11,18 @@ pub fn check(puts: &Puts) {
         [(vec![(1 << 63) - 1], vec![0]), (vec![1 << 61, 1 << 62, (1 << 63) - 1], vec![4, 0, 2]), (vec![], vec![])]
     {
         let mut router = Router::new(ends, numbers).unwrap();
+        let only = router.only(puts);
         let mut turn = 0;
         let routed = router.route(puts, &mut turn);
+        if let Some(only) = only {
+            let [group] = routed.groups.as_slice() else { panic!("several partitions") };
+            let mut payloads = [vec![0; only.payload_len(puts)], vec![0; group.payload_len(puts)]];
+            only.write_payload(puts, &mut payloads[0]);
+            group.write_payload(puts, &mut payloads[1]);
+            assert_eq!(payloads[0], payloads[1]);
+            assert!(routed.odd.is_empty() && group.indices.is_none() && turn == 0);
+            assert_eq!((only.number, only.count, only.data_bytes), (group.number, group.count, group.data_bytes));
+        }
         let mut seen = routed.odd.len();
         let mut placed = Vec::new();
         for group in &routed.groups {

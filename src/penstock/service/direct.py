@@ -13,7 +13,7 @@ from penstock.errors import ApiError
 from penstock.iam.base import Principal
 from penstock.limits import Limits
 from penstock.log.base import Durable, LogError
-from penstock.model.streams import Stream, StreamStatus
+from penstock.model.streams import Stream
 from penstock.service.access import Access
 from penstock.service.failures import record_failure
 from penstock.service.partitions import PartitionStore
@@ -73,14 +73,10 @@ class DirectPuts:
         return self._streams.get(project_id, _NONE)
 
     def know(self, state: StreamState) -> None:
-        """Let the next put to a stream go this way; it is as the directory has it, and has been put to."""
+        """Let the next put to a stream go this way. It is as the directory has it, is running, and has just been put to."""
         stream, router = state.stream, state.routing.compiled
-        if router is None or stream.status is not StreamStatus.RUNNING:
-            return
-        streams = self._streams.setdefault(stream.project_id, {})
-        known = streams.get(stream.name)
-        if known is None or known[1] is not state:
-            streams[stream.name] = (router, state)
+        if router is not None:
+            self._streams.setdefault(stream.project_id, {})[stream.name] = (router, state)
 
     def forget(self, stream: Stream) -> None:
         """A stream is about to change, or has gone."""

@@ -97,7 +97,11 @@ class Partitions:
             results = await self._log.append(batches)
             if len(batches) == 1:
                 return [Stored(_records(batches[0]), results[0])]
-            return [Stored(_records(batch), result) for batch, result in zip(batches, results, strict=True)]
+            new = tuple.__new__  # there may be hundreds
+            return [
+                new(Stored, (batch.records if isinstance(batch, Packed) else len(batch.data), result))
+                for batch, result in zip(batches, results, strict=True)
+            ]
         return await self.put_each(batches, [rate] * len(batches))
 
     async def put_each(

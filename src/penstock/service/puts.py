@@ -185,7 +185,9 @@ class ColumnarPut:
                 routing.route(partition_id, explicit_hash_key, None)
             except RecordError as error:
                 failed[index] = (error.code, error.message)
+        new = tuple.__new__  # there may be hundreds
         packed = [
-            Packed(refs[number], records, payload, size) for number, records, payload, size, _ in groups
+            new(Packed, (refs[number], records, payload, size))
+            for number, records, payload, size, _ in groups
         ]
         return packed, [None if where is None else memoryview(where).cast("I") for *_, where in groups]

@@ -130,8 +130,15 @@ class Records:
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals, traffic = self.totals, self._traffic
-        stored_bytes = stored = throttled = 0
+        throttled = 0
+        counted: list[tuple[PartitionRef, int, int]] = []
+        new = tuple.__new__
         for batch, place, (admitted, result) in zip(batches, places, results, strict=True):
+            ref, records, _, size = batch
+            if admitted == records and size >= 0 and isinstance(result, Durable):
+                placed.append(new(Placed, (ref.number, result.base, records, place)))
+                counted.append((ref, records, size))
+                continue
             indices = place
             where = range(total) if indices is None else indices
             if admitted < len(where):
@@ -139,23 +146,16 @@ class Records:
                 failed.update(dict.fromkeys(where[admitted:], _THROTTLED))
                 indices = where = where[:admitted]
             if isinstance(result, Durable):
-                placed.append(Placed(batch.ref.number, result.base, admitted, indices))
-                size = batch.size if indices is place else count_bytes(batch.payload, 0, admitted)
-                counters = traffic.of(batch.ref)
-                counters.bytes_in += size
-                counters.records_in += admitted
-                stored_bytes += size
-                stored += admitted
+                placed.append(Placed(ref.number, result.base, admitted, indices))
+                counted.append((ref, admitted, count_bytes(batch.payload, 0, admitted)))
             elif result is not None:
                 failed.update(dict.fromkeys(where, record_failure(result, state.stream, batch.ref.number)))
-        counters = traffic.of(state.whole)
-        if stored:
-            counters.bytes_in += stored_bytes
-            counters.records_in += stored
-            counters.puts += 1
-            counters.puts_us += int((self._clock.monotonic() - began) * 1_000_000)
+        stored = 0
+        if counted:
+            microseconds = int((self._clock.monotonic() - began) * 1_000_000)
+            stored = traffic.put_each(state.whole, counted, microseconds)
         if throttled:
-            counters.puts_throttled += 1
+            traffic.of(state.whole).puts_throttled += 1
             totals.throttled += throttled
         totals.puts += 1
         totals.records_in += stored

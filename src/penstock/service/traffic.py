@@ -74,20 +74,45 @@ class Traffic:
         minute = self._clock.now_ms() // MINUTE_MS
         if minute != self._minute:
             self._end_minute(minute)
-        counters = self._now.get(ref)
-        if counters is None:
-            counters = self._now[ref] = Counters()
-        return counters
+        return self._now.get(ref) or self._new(ref)
 
     def put(self, ref: PartitionRef, whole: PartitionRef, records: int, size: int, microseconds: int) -> None:
         """Count a put all of which went to one partition, for it and for its stream (`whole`)."""
-        one, all_ = self.of(ref), self.of(whole)
+        minute = self._clock.now_ms() // MINUTE_MS
+        if minute != self._minute:
+            self._end_minute(minute)
+        one = self._now.get(ref) or self._new(ref)
         one.records_in += records
         one.bytes_in += size
+        stream = self._now.get(whole) or self._new(whole)
+        stream.records_in += records
+        stream.bytes_in += size
+        stream.puts += 1
+        stream.puts_us += microseconds
+
+    def _new(self, ref: PartitionRef) -> Counters:
+        counters = self._now[ref] = Counters()
+        return counters
+
+    def put_each(
+        self, whole: PartitionRef, parts: Iterable[tuple[PartitionRef, int, int]], microseconds: int
+    ) -> int:
+        """The same of a put that went to several: records and bytes of each. How many records that are."""
+        all_, now = self.of(whole), self._now
+        records = size = 0
+        for ref, count, length in parts:
+            counters = now.get(ref)
+            if counters is None:
+                counters = now[ref] = Counters()
+            counters.records_in += count
+            counters.bytes_in += length
+            records += count
+            size += length
         all_.records_in += records
         all_.bytes_in += size
         all_.puts += 1
         all_.puts_us += microseconds
+        return records
 
     def take(self) -> list[Counted]:
         """What has been counted since the last time, oldest minute first."""

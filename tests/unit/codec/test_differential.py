@@ -186,6 +186,27 @@ def test_what_clients_send_is_decoded_by_the_compiled_codec() -> None:
     assert codec_cases.put("protobuf", bytes.fromhex("0a027331120a1a0568656c6c6f2a0130f20100"))
 
 
+def test_what_most_puts_are_is_taken_in_one_go() -> None:
+    data = base64.b64encode(b"x" * 200).decode()
+
+    def taken(*records: dict[str, Any], **more: Any) -> list[int]:
+        body = json.dumps(
+            {"stream_name": "s", "records": [{"data": data} | record for record in records]} | more
+        )
+        tables = (codec_cases.ONE, codec_cases.FOUR, codec_cases.NONE)
+        return [codec_cases.taken(body.encode(), [table]) for table in tables]
+
+    assert taken({}) == [1, 0, 0]
+    assert taken({}, {"partition_key": "k"}) == [1, 0, 0]
+    assert taken({"partition_key": "k"}) == [1, 1, 0]
+    assert taken({"partition_key": ""}, stream_id="") == [1, 0, 0]
+    assert taken({"explicit_hash_key": "17"}, stream_id=None) == [1, 1, 0]
+    assert taken({"partition_id": "0"}) == [1, 1, 0]
+    assert taken({"partition_id": "1"}) == [0, 0, 0]
+    assert taken({"partition_id": "0"}, {"partition_id": "0"}) == [0, 0, 0]
+    assert taken({"explicit_hash_key": "x"}) == taken({}, stream_id="i") == taken() == [0, 0, 0]
+
+
 def test_every_put_a_client_was_seen_to_send_is_decoded_by_the_compiled_codec() -> None:
     puts = codec_fuzz.sent()
     assert {kind for kind, _ in puts} == {"json", "protobuf"}

@@ -80,7 +80,8 @@ class _Transport(asyncio.Transport):
 
 
 class World:
-    """A server without sockets: streams `one` and `four` (of one and four partitions) in project `pid`, one connection."""
+    """A server without sockets: streams `one` and `four` (of one and four partitions) in project `pid`, another `one` in `pid2`, which is
+    another account's, and one connection."""
 
     clock: SteppedClock
     log: MemoryLog
@@ -110,6 +111,7 @@ class World:
         )
         for name, count in (("one", 1), ("four", 4)):
             await self.call("POST", "/streams", {"stream_name": name, "partition_count": count})
+        await self.call("POST", "/streams", {"stream_name": "one", "partition_count": 1}, project="pid2")
         app = Application(context, ())
         app._request_prefix = "0" * 16
         assert app.direct is not None
@@ -129,8 +131,8 @@ class World:
         self.protocol = Protocol(self.shared, asyncio.get_running_loop())
         self.protocol.connection_made(self.transport)
 
-    async def call(self, method: str, path: str, body: object = None) -> None:
-        reply = await call(self.context, method, path, body, project="pid")
+    async def call(self, method: str, path: str, body: object = None, *, project: str = "pid") -> None:
+        reply = await call(self.context, method, path, body, project=project)
         assert reply.status < 300
 
     def token_of(self, name: str, account: str = "account1", project: str = "region1") -> str:
@@ -160,7 +162,7 @@ class World:
 
     def seen(self) -> dict[str, Any]:
         """Everything that tells two worlds apart."""
-        names = {stream.stream_id: stream.name for stream in self.context.directory.all()}
+        names = {one.stream_id: f"{one.project_id}/{one.name}" for one in self.context.directory.all()}
         replies = self.transport.written
         for stream_id, name in names.items():
             replies = replies.replace(stream_id.encode(), name.ljust(20).encode())
@@ -196,9 +198,10 @@ def put(stream: str, *records: dict[str, Any], **more: Any) -> bytes:
 
 
 async def _known(world: World) -> None:
-    """Both streams have been put to."""
-    for name in ("one", "four"):
-        await world.send(put(name, {"partition_key": "first"}))
+    """All streams have been put to."""
+    other = world.token_of("user2", "account2")
+    for project, name, token in (("pid", "one", None), ("pid", "four", None), ("pid2", "one", other)):
+        await world.send(put(name, {"partition_key": "first"}), project=project, token=token)
 
 
 async def _compare(
@@ -282,7 +285,7 @@ LEFT: dict[str, Step] = {
 async def test_what_most_puts_are_goes_the_short_way(tmp_path: Path, name: str) -> None:
     taken, found = await _compare(tmp_path, [_known, DIRECT[name]])
     assert taken == 1
-    assert found["replies"].count(b'"failed_record_count":0') == 3
+    assert found["replies"].count(b'"failed_record_count":0') == 4
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -432,7 +435,7 @@ async def test_without_the_compiled_codec(world: World) -> None:
         await _known(world)
         await world.send(put("one", {}))
     assert world.direct.taken == 0
-    assert world.transport.written.count(b'"failed_record_count":0') == 3
+    assert world.transport.written.count(b'"failed_record_count":0') == 4
 
 
 async def test_an_error_of_our_own_is_a_500_and_no_silence(
@@ -449,7 +452,7 @@ async def test_an_error_of_our_own_is_a_500_and_no_silence(
     assert b"HTTP/1.1 500 " in world.transport.written
     monkeypatch.setattr(world.context.authenticator, "recognise", broken)
     await world.send(put("one", {}))
-    assert world.transport.written.count(b'"failed_record_count":0') == 3, "as if there were no short way"
+    assert world.transport.written.count(b'"failed_record_count":0') == 4, "as if there were no short way"
 
 
 async def test_a_client_that_has_gone_is_not_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,7 +473,7 @@ async def test_a_client_that_has_gone_is_not_answered(world: World, monkeypatch:
     monkeypatch.undo()
     assert world.log.begin(ref, payload, records, done)
     assert world.transport.written == written
-    assert world.context.records.totals.records_in == 3, "it is stored all the same"
+    assert world.context.records.totals.records_in == 4, "it is stored all the same"
     world.connect()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -54,7 +55,7 @@ class Service:
             identity=identity,
             authenticator=make_authenticator(identity),
             directory=nothing,
-            records=nothing,
+            records=cast(Any, SimpleNamespace(direct=None)),
         )
         self.application = Application(context, ROUTES)
 

@@ -13,8 +13,9 @@ from tests.support.logs import Records, as_after_a_crash, put, read_all, start
 
 from penstock.clock import SteppedClock
 from penstock.config import Sync
-from penstock.log.base import Batch, Closed, Corrupt, Durable, PartitionRef
+from penstock.log.base import Batch, Closed, Corrupt, Durable, LogError, PartitionRef
 from penstock.log.files import Disk, FileLog, open_log
+from penstock.log.payload import encode
 
 A = PartitionRef("a" * 20, 0)
 
@@ -73,6 +74,40 @@ async def test_one_sync_for_all_that_wait(tmp_path: Path) -> None:
     await asyncio.gather(first, *others)
     assert counting.calls["fdatasync"] == 1
     assert counting.calls["pwritev"] == 1
+    await log.close()
+
+
+async def test_what_comes_while_the_disk_works_shares_the_next_sync(tmp_path: Path) -> None:
+    """In as many turns of the event loop as it may be, and with calls in between."""
+    log, disk = await _stuck(tmp_path)
+    syncs: list[int] = []
+    sync = Disk.fdatasync
+    told: list[Durable | LogError] = []
+    appends = [asyncio.create_task(log.append([Batch(A, [b"second"], None)]))]
+    await asyncio.to_thread(disk.waiting.wait, 30)
+
+    def counted(fd: int) -> None:
+        syncs.append(fd)
+        sync(disk, fd)
+
+    disk.fdatasync = counted  # type: ignore[method-assign]
+    for number in range(5):
+        appends.append(asyncio.create_task(log.append([Batch(A, [b"%d" % number], None)])))
+        assert log.begin(A, encode(None, [b"begun"]), 1, told.append)
+        await asyncio.sleep(0.01)
+    between = [asyncio.create_task(log._committer.between_groups(lambda: log._writers[A].next))]
+    await asyncio.sleep(0.01)
+    appends.append(asyncio.create_task(log.append([Batch(A, [b"behind the call"], None)])))
+    await asyncio.sleep(0)
+    between.append(asyncio.create_task(log._committer.between_groups(lambda: log._writers[A].next)))
+    disk.go_on.set()
+    results = await asyncio.gather(*appends)
+    assert sorted(result[0].base for result in results if isinstance(result[0], Durable)) == [
+        1, *(3 + 2 * number for number in range(5)), 12,
+    ]  # fmt: skip
+    assert [result.base for result in told if isinstance(result, Durable)] == [2, 4, 6, 8, 10]
+    assert await asyncio.gather(*between) == [12, 13], "what was queued before a call is written before it"
+    assert len(syncs) == 2
     await log.close()
 
 

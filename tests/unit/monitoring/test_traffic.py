@@ -35,6 +35,35 @@ def test_what_is_counted_is_taken_once_with_its_minute() -> None:
     assert traffic.take() == []
 
 
+class _Hurrying(SteppedClock):
+    """Every look at it is a minute later."""
+
+    def now_ms(self) -> int:
+        self.advance(60)
+        return super().now_ms()
+
+
+def test_a_put_to_one_partition_is_counted_for_it_and_its_stream_in_one_minute() -> None:
+    traffic = Traffic(_Hurrying(MINUTE * 60_000))
+    for number in (0, 1, 0):
+        traffic.put(PartitionRef("s", number), PartitionRef("s", STREAM), 2, 20, 7)
+    taken = [
+        (one.number, one.minute - MINUTE, dict(zip(FIELDS, one.point, strict=True))) for one in traffic.take()
+    ]
+    counted = [
+        (number, minute, {name: n for name, n in point.items() if n}) for number, minute, point in taken
+    ]
+    one, whole = {"records_in": 2, "bytes_in": 20}, {"records_in": 2, "bytes_in": 20, "puts": 1, "puts_us": 7}
+    assert counted == [
+        (0, 1, one),
+        (STREAM, 1, whole),
+        (1, 2, one),
+        (STREAM, 2, whole),
+        (0, 3, one),
+        (STREAM, 3, whole),
+    ]
+
+
 def test_a_minute_may_be_taken_in_parts() -> None:
     traffic = Traffic(clock())
     put(traffic, PartitionRef("s", 0), 1, 1)

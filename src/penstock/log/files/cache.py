@@ -132,7 +132,9 @@ class FrameCache:
         order, ref, taken = self._order, None, []
         while self.bytes > target and order:
             frame = order.popleft()
-            self.bytes -= _size(frame)
+            self.bytes -= len(frame.payload) + OVERHEAD
+            if frame.rendered is not None:
+                self.bytes -= len(frame.rendered)
             if frame.ref is not ref:  # mostly one partition's follow each other
                 ref = frame.ref
                 taken = victims.setdefault(ref, [])

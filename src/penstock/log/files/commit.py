@@ -260,11 +260,14 @@ class Committer:
         journals: Journals | None = None,
     ) -> None:
         written = []
+        refused = []
         for writer, entries in touched:
             if runs := writer.write(entries, now_ms, deferred=journals is not None):
                 written.append((writer, runs))
             else:
                 self.note_problem(writer)
+            if len(runs) != 1 or runs[0].entries is not entries:
+                refused.append((writer, entries))  # some of them, perhaps
             if journals is not None:
                 writer.release()
         self._disk.reached("after_write_before_sync")
@@ -284,7 +287,7 @@ class Committer:
                 self._dirty[writer] = None
             else:
                 writer.release()
-        starved = [(w, left) for w, entries in touched if (left := [e for e in entries if _starved(e)])]
+        starved = [(w, left) for w, entries in refused if (left := [e for e in entries if _starved(e)])]
         if starved and last_try:
             starved[0][0].refuse_queued()
         elif starved:

@@ -75,7 +75,7 @@ class FileLog:
         cache_bytes: int,
         open_files: int,
         journal_bytes: int,
-        groups_before_journal: int,
+        syncs_before_journal: int,
     ) -> None:
         self._root = opened.root
         self._lock = opened.lock
@@ -103,7 +103,7 @@ class FileLog:
                 broken,
                 mark,
                 size=journal_bytes,
-                groups_before=groups_before_journal,
+                syncs_before=syncs_before_journal,
             )
 
         self._committer = Committer(
@@ -151,11 +151,12 @@ class FileLog:
             return [Closed("the log is closed")] * len(batches)
         entries = []
         for batch in batches:
-            writer = self._writers.get(batch.ref)
+            writer = self._writers.get(batch[0])
             if writer is None:
                 return await self._append_some(batches)
             if isinstance(batch, Packed):
-                entries.append(Entry(writer, batch.payload, batch.records))
+                _, records, encoded, _ = batch
+                entries.append(Entry(writer, encoded, records))
             else:
                 entries.append(Entry(writer, _encode(batch), len(batch.data)))
         if not entries:

@@ -38,9 +38,11 @@ class SparseIndex:
             self.bases.append(base)
             self.times.append(append_ms)
             self.due = offset + STRIDE
-        self.size = end
-        self.next = base + count
-        self.last_ms = append_ms
+        self.ends(end, base + count, append_ms)
+
+    def ends(self, size: int, following: int, last_ms: int) -> None:
+        """Note where the frames that have been noted end."""
+        self.size, self.next, self.last_ms = size, following, last_ms
 
     def add_all(self, heads: Sequence[FrameHead]) -> None:
         """Note the next frames."""
@@ -53,7 +55,7 @@ class SparseIndex:
                 due = head.offset + STRIDE
         self.due = due
         last = heads[-1]
-        self.size, self.next, self.last_ms = last.end, last.next, last.append_ms
+        self.ends(last.end, last.next, last.append_ms)
 
     def at_sequence(self, sequence: int) -> int:
         """Offset of an indexed frame that begins at or before `sequence`, else of the first byte after the header."""

@@ -40,8 +40,8 @@ from penstock.log.files.writer import Entry, Run, Writer
 PREFIX = "journal-"
 JOURNALS_MAX = 4
 JOURNAL_BYTES = 32 << 20
-GROUPS_BEFORE = 64
-"""So many groups that want a journal go without: a log that is hardly used makes none."""
+SYNCS_BEFORE = 64
+"""So many syncs of segments, each of which a journal would have saved, go before the first one: a log that is hardly used makes none."""
 FILE_SHARE = 256 << 10
 """Bytes of a group for each of its files up to which writing them twice is cheaper than syncing each file."""
 STEP_BYTES, STEP_FILES = 2 << 20, 16
@@ -107,7 +107,7 @@ class Journals:
         mark: Callable[[], None],
         *,
         size: int = JOURNAL_BYTES,
-        groups_before: int = GROUPS_BEFORE,
+        syncs_before: int = SYNCS_BEFORE,
     ) -> None:
         self._disk = disk
         self._root = root
@@ -117,7 +117,7 @@ class Journals:
         self._broken = broken
         self._mark = mark
         self._size = size
-        self._wait = groups_before
+        self._wait = syncs_before
         self._files: list[_Journal] = []
         self._active: _Journal | None = None
         self._numbers = max([0, *map(number_of, disk.names(root))])
@@ -144,8 +144,8 @@ class Journals:
         size += BATCH_BYTES + len(entries) * (FRAME_BYTES + RUN_BYTES + HEADER_BYTES)
         if size > (self._size - HEADER_BYTES) // 4:
             return False
-        if self._wait:
-            self._wait -= 1
+        if self._wait > 0:
+            self._wait -= files
             return False
         active = self._active
         if active is not None and active.offset + size > self._size:
@@ -336,7 +336,7 @@ class Journals:
         with suppress(OSError):
             self._disk.unlink(journal.path)
         self._files.remove(journal)
-        self._wait = 100 * GROUPS_BEFORE
+        self._wait = 100 * SYNCS_BEFORE
 
     def _give_up(self, problem: str) -> None:
         self.problem = problem

@@ -142,12 +142,14 @@ class Partition:
             index = segment.index = SparseIndex()
         size = segment.size or HEADER_BYTES
         for offset, frame in run:
-            size = offset + FRAME_BYTES + len(frame.payload)
-            index.add(offset, size, frame.base, frame.count, frame.append_ms)
-        segment.size = size
+            if offset >= index.due:
+                index.add(offset, 0, frame.base, frame.count, frame.append_ms)
         if run:
-            self.next = index.next
-            self.last_ms = index.last_ms
+            offset, frame = run[-1]
+            size = offset + FRAME_BYTES + len(frame.payload)
+            self.next, self.last_ms = frame.base + frame.count, frame.append_ms
+            index.ends(size, self.next, self.last_ms)
+        segment.size = size
         return sealed
 
     def __repr__(self) -> str:
