@@ -1,5 +1,5 @@
-"""How the C library's allocator and the interpreter's threads are told to behave in a process of Penstock's. Owns that, and knows nothing
-of what the process does."""
+"""How the C library's allocator, the interpreter's threads and its garbage collector are told to behave in a process of Penstock's. Owns
+that, and knows nothing of what the process does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ _M_ARENA_MAX = -8
 TURN_SECONDS = 0.000_5
 """How long a thread that computes keeps the interpreter from one that waits for it. A commit thread that waits Python's usual 5 ms after
 each system call makes every put of its group late."""
+
+COLLECT = (20_000, 20, 20)
+"""Thresholds of the garbage collector. Puts of many partitions under way are thousands of objects and no cycle: at the usual pace it looks at
+them again and again, a fifth of all time."""
 
 
 def tune() -> None:
@@ -28,9 +32,8 @@ def tune() -> None:
         pass
 
 
-def settle() -> None:
-    """Call it when the process begins to serve: what exists now stays, so the garbage collector need not look at it again, and at requests under
-    way only now and then."""
+def spare_collector() -> None:
+    """Call it when everything has been made that stays: the collector need not look at it again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
+    gc.set_threshold(*COLLECT)

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import structlog
 import uvloop
 
-from penstock import __version__, codec, observe, runtime
+from penstock import __version__, codec, observe
 from penstock.catalog.base import CatalogError
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SteppedTime, SystemClock
@@ -54,6 +54,7 @@ from penstock.log.base import LogError
 from penstock.log.files import open_log
 from penstock.log.files.disk import Disk
 from penstock.log.files.injected import InjectedDisk
+from penstock.runtime import spare_collector, tune
 from penstock.service.access import Access
 from penstock.service.app_directory import Apps
 from penstock.service.context import Context
@@ -91,7 +92,7 @@ class _Parts(NamedTuple):
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 0 after a clean stop, 1 when the server could not start."""
-    runtime.tune()
+    tune()
     observe.configure(settings.log_level)
     raise_file_limit()
     try:
@@ -149,7 +150,7 @@ async def _serve(settings: Settings) -> int:
         parts.dumps.start()
         url = f"{'https' if tls else 'http'}://{address_of(fronts[0])}"
         _log.info("management ready", url=f"http://{address_of(back)}")
-        runtime.settle()
+        spare_collector()
         print(f"penstock ready on {url}", flush=True)
         _log.info(
             "ready",

@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from penstock import observe, runtime
+from penstock import observe
 from penstock.catalog.sqlite import open_catalog
 from penstock.clock import SystemClock
 from penstock.config import decode_settings
@@ -29,6 +29,7 @@ from penstock.iam.keystone import Keystone
 from penstock.iam.sealing import Sealer
 from penstock.log.base import RecordLog
 from penstock.rpc import Disconnected, Peer, RemoteError
+from penstock.runtime import spare_collector, tune
 from penstock.service.access import Access
 from penstock.service.context import Context
 from penstock.service.directory import Directory
@@ -113,7 +114,7 @@ class Worker:
         self.server = await loop.create_server(
             factory(self.shared, loop), sock=listener, backlog=_BACKLOG, ssl=tls_context(settings)
         )
-        runtime.settle()
+        spare_collector()
         await self.core.call("ready", None)
         while not self.core.closed.done():
             await asyncio.wait([self.core.closed], timeout=1.0)
@@ -172,7 +173,7 @@ def main(rpc_fd: int, listen_fd: int, tray_fd: int, board_fd: int) -> int:
     # The core decides when workers stop: a Ctrl-C in the terminal reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    runtime.tune()
+    tune()
     raise_file_limit()
     rpc, listener = socket.socket(fileno=rpc_fd), socket.socket(fileno=listen_fd)
     for one in (rpc, listener):
