@@ -35,6 +35,7 @@ from bench.systems.penstock import Penstock
 # More connections than in `python -m bench`: the kernel spreads them over the workers by chance.
 CASES = (
     Case("put-1x200", "put", 1, 200, 64),
+    Case("put-1x200-256", "put", 1, 200, 256),
     Case("put-10x200", "put", 10, 200, 64),
     Case("put-500x200", "put", 500, 200, 32),
     Case("recent-500x200", "recent", 500, 200, 16),

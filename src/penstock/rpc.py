@@ -57,33 +57,34 @@ class Peer(asyncio.BufferedProtocol):
 
     async def call(self, kind: str, body: object) -> msgspec.Raw:
         """The result of a call, undecoded. Raises Disconnected, RemoteError."""
+        return await self.request(kind, body)
+
+    def request(self, kind: str, body: object) -> asyncio.Future[msgspec.Raw]:
+        """The same for who does not wait at once. Raises Disconnected; the future does, and RemoteError."""
         if self._transport is None or self._transport.is_closing():
             raise Disconnected("the other process is gone")
         self._number += 1
-        number = self._number
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._calls[number] = future
-        try:
-            self._send(number, kind, body)
-            return await future
-        finally:
-            self._calls.pop(number, None)
+        self._send(self._number, kind, body)
+        self._calls[self._number] = future
+        return future
 
     def _send(self, number: int, kind: str, body: object) -> None:
         data = self._encoder.encode((number, kind, body))
         if not self._outgoing:
             # Everything said in one turn of the loop leaves in one write.
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._outgoing += (_LENGTH.pack(len(data)), data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has been said so far, rather than in the next turn of the loop."""
         outgoing, self._outgoing = self._outgoing, []
-        if self._transport is not None and not self._transport.is_closing():
+        if outgoing and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(outgoing))
 
     def close(self) -> None:
         """End the connection."""
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -96,7 +97,8 @@ class Peer(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        for future in self._calls.values():
+        calls, self._calls = self._calls, {}
+        for future in calls.values():
             if not future.done():
                 future.set_exception(Disconnected("the other process is gone"))
         if not self.closed.done():
@@ -131,7 +133,7 @@ class Peer(asyncio.BufferedProtocol):
 
     def _receive(self, message: _Message) -> None:
         if message.kind in (_RESULT, _ERROR):
-            future = self._calls.get(message.number)
+            future = self._calls.pop(message.number, None)
             if future is None or future.done():
                 return
             if message.kind == _RESULT:

@@ -14,6 +14,7 @@ from penstock.clock import SteppedClock
 from penstock.config import Sync
 from penstock.log.base import (
     Batch,
+    Bounds,
     Durable,
     LogError,
     OutOfRange,
@@ -311,6 +312,24 @@ async def test_deleting_a_stream(reopen: Open, tmp_path: Path) -> None:
     await log.delete_stream("never" + "x" * 15)
     await log.close()
     assert not list(tmp_path.rglob(f"{A.stream_id}*")), "the disk is free again"
+
+
+async def test_who_watches_is_told_before_anybody_goes_on(reopen: Open) -> None:
+    log = await reopen(SteppedClock())
+    told: dict[PartitionRef, Bounds | None] = {}
+    log.watch(told.__setitem__)
+    await log.create([A, B])
+    for number in range(1, 40):
+        await log.append([Batch(A, [b"x" * 300], None)])
+        assert told[A] == (0, number)
+    assert B not in told
+    await log.expire(A, 1 << 60)
+    assert told[A] == log.bounds(A) == (39, 39)
+    await log.append([Batch(B, [b"y"], None)])
+    assert told[B] == (0, 1)
+    await log.delete_stream(A.stream_id)
+    assert told == {A: None, B: None}
+    await log.close()
 
 
 async def test_everything_is_there_after_reopening(reopen: Open) -> None:

@@ -47,6 +47,7 @@ class MemoryLog:
         self.fail_create: LogError | None = None
         self.fail_delete: LogError | None = None
         self.read_only: set[PartitionRef] = set()
+        self._told: Callable[[PartitionRef, Bounds | None], None] = lambda ref, bounds: None
 
     async def create(self, refs: Sequence[PartitionRef]) -> None:
         if self.fail_create is not None:
@@ -61,6 +62,7 @@ class MemoryLog:
         self._check_open()
         for ref in [ref for ref in self._partitions if ref.stream_id == stream_id]:
             del self._partitions[ref]
+            self._told(ref, None)
 
     async def append(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
         return [self._append(batch) for batch in batches]
@@ -88,6 +90,7 @@ class MemoryLog:
         encoded = batch.payload if isinstance(batch, Packed) else payload.encode(batch.keys, batch.data)
         partition.frames.append(Frame(batch.ref, base, count, now, encoded))
         partition.next += count
+        self._told(batch.ref, self.bounds(batch.ref))
         return Durable(base, now)
 
     async def read(
@@ -136,7 +139,11 @@ class MemoryLog:
             dropped += sum(frame.count for frame in segment)
             partition.earliest = segment[-1].base + segment[-1].count
             del partition.frames[: self._segment_frames]
+            self._told(ref, self.bounds(ref))
         return dropped
+
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        self._told = told
 
     async def place(self, ref: PartitionRef, sequence: int) -> Place | None:
         return None

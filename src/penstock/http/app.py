@@ -81,7 +81,7 @@ class Application:
         self._request_number = itertools.count(1)
         self.direct: Direct | None = None
         """The short way of most puts; they are not noted in an access log."""
-        if context.records.direct is not None and self._access_log is None:
+        if self._access_log is None:
             self.direct = Direct(
                 context.records.direct,
                 context.authenticator,

@@ -18,7 +18,7 @@ class PartitionRef(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Records of one request for one partition. `keys` is as long as `data`, or None when no record has a key."""
+    """Records for one partition, stored together: those of a request, or of several. `keys` is as long as `data`, or None when no record has a key."""
 
     ref: PartitionRef
     data: list[bytes]
@@ -178,6 +178,9 @@ class RecordLog(Protocol):
 
     def bounds(self, ref: PartitionRef) -> Bounds:
         """First readable and next sequence number, of durable records. Raises UnknownPartition."""
+
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        """Have `told`, and nobody else, called whenever bounds change, before whoever waits for the change goes on; with None when a partition is gone."""
 
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         """Sequence number of the first record appended at or after `timestamp_ms`; `next` when there is none."""

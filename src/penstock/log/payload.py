@@ -6,6 +6,8 @@ Both directions run in C for the whole frame.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from penstock import codec
@@ -22,6 +24,22 @@ def encode(keys: list[str | None] | None, data: list[bytes]) -> bytes:
 def decode(payload: bytes) -> tuple[list[str | None] | None, list[bytes]]:
     """Keys (or None when no record has one) and data. Raises `msgspec.DecodeError` for what is no payload."""
     return _decoder.decode(payload)
+
+
+def join(payloads: Iterable[bytes]) -> bytes:
+    """One payload with the records of several, in order."""
+    keys: list[str | None] = []
+    data: list[bytes] = []
+    keyed = False
+    for payload in payloads:
+        some_keys, some_data = _decoder.decode(payload)
+        if some_keys is None:
+            keys += [None] * len(some_data)
+        else:
+            keyed = True
+            keys += some_keys
+        data += some_data
+    return _encoder.encode((keys if keyed else None, data))
 
 
 def count_bytes(payload: bytes, start: int, stop: int) -> int:

@@ -16,7 +16,7 @@ from penstock.log.base import Durable, LogError
 from penstock.model.streams import Stream
 from penstock.service.access import Access
 from penstock.service.failures import record_failure
-from penstock.service.partitions import Partitions
+from penstock.service.partitions import PartitionStore
 from penstock.service.stream_state import StreamState, Totals
 from penstock.service.traffic import Traffic
 
@@ -51,7 +51,7 @@ class DirectPuts:
 
     def __init__(
         self,
-        partitions: Partitions,
+        partitions: PartitionStore,
         access: Access,
         limits: Limits,
         clock: Clock,

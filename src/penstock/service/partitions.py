@@ -1,8 +1,8 @@
 """Partitions as the operations on records see them: traffic control in front of the log. Owns the windows and the cutting of
 what was read to what was asked for; knows no streams, no cursors, no wire.
 
-`Partitions` works on this process's log. With several workers another implementation sends each call to the worker
-that owns the partition, so that a partition has one log and one window whoever takes the request.
+`Partitions` works on this process's log. With several workers there is another implementation (`workers.remote`), so that a
+partition has one log and one window whoever takes the request.
 """
 
 from __future__ import annotations
@@ -50,6 +50,18 @@ class PartitionStore(Protocol):
     async def put(self, batches: Sequence[Batch | Packed], rate: PartitionRate) -> list[Stored]:
         """Store what the rate admits of each batch; one result a batch, in order. Never raises LogError."""
 
+    def begin(
+        self,
+        ref: PartitionRef,
+        encoded: bytes,
+        records: int,
+        size: int,
+        rate: PartitionRate,
+        done: Callable[[Durable | LogError], None],
+    ) -> bool:
+        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
+        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+
     async def fetch(
         self, ref: PartitionRef, sequence: int, max_bytes: int | None, max_records: int, rate: PartitionRate
     ) -> list[Slice]:
@@ -90,7 +102,16 @@ class Partitions:
                 new(Stored, (batch.records if isinstance(batch, Packed) else len(batch.data), result))
                 for batch, result in zip(batches, results, strict=True)
             ]
-        admitted = [self._admit(batch, rate) for batch in batches]
+        return await self.put_each(batches, [rate] * len(batches))
+
+    async def put_each(
+        self, batches: Sequence[Batch | Packed], rates: Sequence[PartitionRate]
+    ) -> list[Stored]:
+        """The same for batches of several requests, each with its rate, in order."""
+        admitted = [
+            _records(batch) if rate.writes_freely else self._admit(batch, rate)
+            for batch, rate in zip(batches, rates, strict=True)
+        ]
         kept = [
             batch if count == _records(batch) else _front(_open(batch), count)
             for batch, count in zip(batches, admitted, strict=True)
@@ -108,8 +129,7 @@ class Partitions:
         rate: PartitionRate,
         done: Callable[[Durable | LogError], None],
     ) -> bool:
-        """Store a batch, given as its payload with `size` bytes of data, if the rate admits all of it. `done` is called with what became
-        of it, see RecordLog.begin. False: nothing is done, it is for `put`."""
+        """See PartitionStore.begin."""
         # What the log does not take counts all the same, as it does in `put`.
         if not rate.writes_freely and not self._window(ref, rate).admit_all(
             records, size, self._clock.monotonic()
@@ -137,19 +157,33 @@ class Partitions:
         budget = self._fetch_bytes if max_bytes is None else max_bytes
         if rate.read_bytes >= UNLIMITED:
             frames = await self._log.read(ref, sequence, max(budget, 1), max_records)
-            return _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        window = self._reads.get(ref)
-        if window is None or window.max_bytes != rate.read_bytes:
-            window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
+            return cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+        window = self._read_window(ref, rate)
         space = window.space(self._clock.monotonic())
         frames = await self._log.read(ref, sequence, max(min(budget, space), 1), max_records)
-        wanted = _cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
-        given = wanted if space >= budget else _cut(frames, sequence, space, max_records, strict=True)
+        wanted = cut(frames, sequence, budget, max_records, strict=max_bytes is not None)
+        given = wanted if space >= budget else cut(frames, sequence, space, max_records, strict=True)
         if wanted and not given:
             raise Throttled
         if given:
             window.spend(sum(map(data_bytes, given)), self._clock.monotonic())
         return given
+
+    def take(self, ref: PartitionRef, size: int, rate: PartitionRate) -> int:
+        """For who reads elsewhere: how many bytes the rate lets through now. `size` of them are counted at once if that is enough, otherwise none.
+        Raises UnknownPartition."""
+        self._log.bounds(ref)  # no windows for what is not there
+        window, now = self._read_window(ref, rate), self._clock.monotonic()
+        space = window.space(now)
+        if space >= size:
+            window.spend(size, now)
+        return space
+
+    def _read_window(self, ref: PartitionRef, rate: PartitionRate) -> RateWindow:
+        window = self._reads.get(ref)
+        if window is None or window.max_bytes != rate.read_bytes:
+            window = self._reads[ref] = RateWindow(UNLIMITED, rate.read_bytes)
+        return window
 
     async def bounds(self, ref: PartitionRef) -> Bounds:
         """See PartitionStore.bounds."""
@@ -185,7 +219,7 @@ def _front(batch: Batch, count: int) -> Batch:
     return Batch(batch.ref, batch.data[:count], None if batch.keys is None else batch.keys[:count])
 
 
-def _cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, strict: bool) -> list[Slice]:
+def cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, strict: bool) -> list[Slice]:
     """The records from `sequence` on that fit `budget` bytes of data and `max_records`; one at least unless `strict`."""
     kept: list[Slice] = []
     for frame in frames:

@@ -36,7 +36,7 @@ from penstock.service.access import Access
 from penstock.service.direct import WRITE, DirectPuts
 from penstock.service.directory import Directory
 from penstock.service.failures import record_failure
-from penstock.service.partitions import Partitions, PartitionStore, Slice, Throttled, data_bytes
+from penstock.service.partitions import PartitionStore, Slice, Throttled, data_bytes
 from penstock.service.puts import Failures, PutRequest
 from penstock.service.stream_state import StreamState, Totals
 from penstock.service.traffic import Traffic
@@ -99,12 +99,8 @@ class Records:
         )
         self._states: dict[str, StreamState] = {}
         self.totals = Totals()
-        self.direct = (
-            DirectPuts(partitions, access, limits, clock, self._traffic, self.totals)
-            if isinstance(partitions, Partitions)
-            else None
-        )
-        """The short way of most puts, where partitions are in this process."""
+        self.direct = DirectPuts(partitions, access, limits, clock, self._traffic, self.totals)
+        """The short way of most puts."""
         directory.on_change(self._forget)
 
     # 5.4.1 ------------------------------------------------------------------------------------------------------
@@ -130,8 +126,7 @@ class Records:
         self._check_sizes(request, body_bytes)
         failed: Failures = {}
         batches, places = request.pack(state.routing, state.refs, failed)
-        if self.direct is not None:
-            self.direct.know(state)
+        self.direct.know(state)
         results = await self._partitions.put(batches, state.rate) if batches else []
         placed: list[Placed] = []
         totals, traffic = self.totals, self._traffic
@@ -363,8 +358,7 @@ class Records:
         if before is None:
             return
         self._states.pop(before.stream_id, None)
-        if self.direct is not None:
-            self.direct.forget(before)
+        self.direct.forget(before)
         if after is None:
             self._partitions.forget(PartitionRef(before.stream_id, p.number) for p in before.partitions)
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,27 +16,13 @@ import structlog
 from penstock.config import encode_settings
 from penstock.http.app import Application
 from penstock.iam.base import SentRequest
-from penstock.log.base import Durable, LogError, Packed
 from penstock.model.streams import Stream
 from penstock.rpc import Disconnected, Peer, RemoteError
 from penstock.service.context import Context
-from penstock.service.partitions import Partitions, Slice, Stored, Throttled
-from penstock.workers.messages import (
-    Change,
-    FetchCall,
-    FetchResult,
-    FetchSlice,
-    Hello,
-    PlaceCall,
-    PlaceResult,
-    PutCall,
-    PutResult,
-    Report,
-    RespondCall,
-    RespondResult,
-    pack_error,
-    reference,
-)
+from penstock.service.partitions import Partitions
+from penstock.workers.answers import Answers
+from penstock.workers.memory import TrayView
+from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 
 START_SECONDS = 30.0
 CHANGE_SECONDS = 1.0
@@ -44,9 +31,6 @@ RESTART_SECONDS = 0.5
 """Pause before a worker that died is started again."""
 
 _log = structlog.get_logger("penstock.workers")
-_put = msgspec.msgpack.Decoder(PutCall)
-_fetch = msgspec.msgpack.Decoder(FetchCall)
-_place = msgspec.msgpack.Decoder(PlaceCall)
 _respond = msgspec.msgpack.Decoder(RespondCall)
 _failed = msgspec.msgpack.Decoder(tuple[str, str])
 _report = msgspec.msgpack.Decoder(Report)
@@ -76,7 +60,6 @@ class Workers:
     ) -> None:
         self._context = context
         self._app = app
-        self._partitions = partitions
         self._cursor_key = cursor_key
         self._workers = [_Worker(number, listener) for number, listener in enumerate(listeners)]
         self._watchers: list[asyncio.Task[None]] = []
@@ -85,6 +68,7 @@ class Workers:
         self._changes: list[Change] = []
         self._identity_changed = False
         self._telling: asyncio.Task[None] | None = None
+        self._answers = Answers(context.log, partitions)
         context.directory.on_change(self._note)
         context.identity.on_change(self._note_identity)
 
@@ -132,6 +116,7 @@ class Workers:
 
     async def _run(self, worker: _Worker) -> int:
         ours, theirs = socket.socketpair()
+        tray = TrayView()
         with theirs:
             worker.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -139,15 +124,19 @@ class Workers:
                 "penstock.workers.worker",
                 str(theirs.fileno()),
                 str(worker.listener.fileno()),
-                pass_fds=(theirs.fileno(), worker.listener.fileno()),
+                str(tray.fd),
+                str(self._answers.board.fd),
+                pass_fds=(theirs.fileno(), worker.listener.fileno(), tray.fd, self._answers.board.fd),
                 start_new_session=True,
             )
         methods: dict[str, Any] = {
             "hello": lambda _: self._hello(worker),
             "ready": lambda _: self._ready(worker),
-            "put": self._on_put,
-            "fetch": self._on_fetch,
-            "place": self._on_place,
+            "put": partial(self._answers.put, tray),
+            "take": self._answers.take,
+            "read": self._answers.read,
+            "slot": self._answers.slot,
+            "time": self._answers.time,
             "respond": self._on_respond,
             "report": self._on_report,
             "failed": self._on_failed,
@@ -158,6 +147,8 @@ class Workers:
         code = await worker.process.wait()
         worker.peer = None
         peer.close()
+        await asyncio.sleep(0)  # calls that have arrived look into the tray first of all
+        tray.close()
         return code
 
     async def _hello(self, worker: _Worker) -> Hello:
@@ -214,35 +205,6 @@ class Workers:
 
     # Calls of workers -----------------------------------------------------------------------------------------------
 
-    async def _on_put(self, body: msgspec.Raw) -> list[PutResult]:
-        call = _put.decode(body)
-        packed = [Packed(reference(batch), batch.count, batch.payload, batch.size) for batch in call.batches]
-        return [_stored(result) for result in await self._partitions.put(packed, call.rate)]
-
-    async def _on_fetch(self, body: msgspec.Raw) -> FetchResult:
-        call = _fetch.decode(body)
-        try:
-            slices = await self._partitions.fetch(
-                reference(call), call.sequence, call.max_bytes, call.max_records, call.rate
-            )
-        except Throttled:
-            return FetchResult([], throttled=True)
-        except LogError as error:
-            return FetchResult([], failure=pack_error(error))
-        return FetchResult(list(map(_slice, slices)))
-
-    async def _on_place(self, body: msgspec.Raw) -> PlaceResult:
-        call = _place.decode(body)
-        try:
-            if call.timestamp_ms is not None:
-                return PlaceResult(
-                    sequence=await self._partitions.sequence_at(reference(call), call.timestamp_ms)
-                )
-            bounds = await self._partitions.bounds(reference(call))
-        except LogError as error:
-            return PlaceResult(failure=pack_error(error))
-        return PlaceResult(bounds.earliest, bounds.next)
-
     async def _on_respond(self, body: msgspec.Raw) -> RespondResult:
         call = _respond.decode(body)
         sent = SentRequest(call.method, call.path, call.query, call.headers, call.body, call.peer)
@@ -280,15 +242,3 @@ class Workers:
     async def _reported(self, peer: Peer, method: str) -> None:
         with contextlib.suppress(Disconnected, RemoteError):
             self._add(_report.decode(await peer.call(method, None)))
-
-
-def _slice(part: Slice) -> FetchSlice:
-    frame = part.frame
-    size = frame.data_bytes if part.whole and part.size < 0 else part.size
-    return FetchSlice(frame.base, frame.count, frame.append_ms, frame.payload, part.start, part.stop, size)
-
-
-def _stored(result: Stored) -> PutResult:
-    if isinstance(result.result, Durable):
-        return PutResult(result.admitted, result.result.base, result.result.append_ms)
-    return PutResult(result.admitted, failure=None if result.result is None else pack_error(result.result))

@@ -17,26 +17,34 @@ from penstock.log.base import (
     LogError,
     OutOfRange,
     PartitionRef,
+    Place,
     ReadOnly,
     UnknownPartition,
 )
 from penstock.model.streams import Stream
+from penstock.service.partitions import Stored
 from penstock.service.traffic import Counted
 
 
 class PutBatch(msgspec.Struct, array_like=True, gc=False):
-    """A batch with its payload made by the worker."""
+    """A batch with its payload made by the worker: here, or `shared` bytes of the worker's tray. `rate`: which of the call's rates, -1
+    when nothing is counted."""
 
     stream_id: str
     number: int
     count: int
     payload: bytes
-    size: int = -1
+    size: int
+    shared: int
+    rate: int
 
 
 class PutCall(msgspec.Struct, array_like=True, gc=False):
+    """The batches of every request that a worker had at the time, in order. What is shared lies together, from `page` on."""
+
     batches: list[PutBatch]
-    rate: PartitionRate
+    page: int
+    rates: list[PartitionRate]
 
 
 class Failure(msgspec.Struct, array_like=True, gc=False):
@@ -55,44 +63,71 @@ class PutResult(msgspec.Struct, array_like=True, gc=False):
     failure: Failure | None = None
 
 
-class FetchCall(msgspec.Struct, array_like=True, gc=False):
+class TakeCall(msgspec.Struct, array_like=True, gc=False):
+    """What somebody is about to be given of a partition whose reads are counted."""
+
     stream_id: str
     number: int
-    sequence: int
-    max_bytes: int | None
-    max_records: int
+    size: int
     rate: PartitionRate
 
 
-class FetchSlice(msgspec.Struct, array_like=True, gc=False):
-    """A `Slice` and its frame."""
+class TakeResult(msgspec.Struct, array_like=True, gc=False):
+    """How much may be given now; `size` has been counted if it was enough."""
 
+    space: int = 0
+    failure: Failure | None = None
+
+
+class ReadCall(msgspec.Struct, array_like=True, gc=False):
+    """Frames from `sequence` on, at most about `max_bytes`, or with `outside` where they are, if the worker can read them there."""
+
+    stream_id: str
+    number: int
+    sequence: int
+    max_bytes: int
+    outside: bool
+
+
+class ReadFrame(msgspec.Struct, array_like=True, gc=False):
     base: int
     count: int
     append_ms: int
     payload: bytes
-    start: int
-    stop: int
-    size: int
 
 
-class FetchResult(msgspec.Struct, array_like=True, gc=False):
-    slices: list[FetchSlice]
-    throttled: bool = False
+class ReadResult(msgspec.Struct, array_like=True, gc=False):
+    frames: list[ReadFrame]
+    place: Place | None = None
     failure: Failure | None = None
 
 
-class PlaceCall(msgspec.Struct, array_like=True, gc=False):
-    """Bounds of a partition, or with a timestamp the sequence number at it."""
+class SlotCall(msgspec.Struct, array_like=True, gc=False):
+    """Where the board shows a partition."""
 
     stream_id: str
     number: int
-    timestamp_ms: int | None = None
 
 
-class PlaceResult(msgspec.Struct, array_like=True, gc=False):
+class SlotResult(msgspec.Struct, array_like=True, gc=False):
+    """`generation` 0: nowhere. The bounds are those of now."""
+
     earliest: int = 0
     next: int = 0
+    slot: int = 0
+    generation: int = 0
+    failure: Failure | None = None
+
+
+class TimeCall(msgspec.Struct, array_like=True, gc=False):
+    """The sequence number at a timestamp."""
+
+    stream_id: str
+    number: int
+    timestamp_ms: int
+
+
+class TimeResult(msgspec.Struct, array_like=True, gc=False):
     sequence: int = 0
     failure: Failure | None = None
 
@@ -161,13 +196,14 @@ def unpack_error(failure: Failure) -> LogError:
     return _KINDS[failure.kind](*failure.arguments)
 
 
-def unpack_put(result: PutResult) -> tuple[int, Durable | LogError | None]:
-    """`admitted` and what became of them."""
+def unpack_put(result: PutResult, behind: int, records: int) -> Stored:
+    """What became of `records` of a batch, those behind its first `behind`. Batches of several requests are admitted whole."""
+    admitted = min(records, result.admitted)
     if result.failure is not None:
-        return result.admitted, unpack_error(result.failure)
-    return result.admitted, Durable(result.base, result.append_ms) if result.admitted else None
+        return Stored(admitted, unpack_error(result.failure))
+    return Stored(admitted, Durable(result.base + behind, result.append_ms) if admitted else None)
 
 
-def reference(call: FetchCall | PlaceCall | PutBatch) -> PartitionRef:
+def reference(call: ReadCall | SlotCall | TakeCall | TimeCall) -> PartitionRef:
     """The partition a message is about."""
     return PartitionRef(call.stream_id, call.number)

@@ -1,5 +1,5 @@
 """A worker process: HTTP in front of the core. Owns its sockets and its copies of streams and identities; started by the
-core as `python -m penstock.workers.worker RPC_FD LISTEN_FD`, ends when the core does."""
+core as `python -m penstock.workers.worker RPC_FD LISTEN_FD TRAY_FD BOARD_FD`, ends when the core does."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from penstock.service.context import Context
 from penstock.service.directory import Directory
 from penstock.service.records import Records
 from penstock.service.traffic import Traffic
+from penstock.workers.memory import BoardView, Tray
 from penstock.workers.messages import Change, Hello, Report, RespondCall, RespondResult
 from penstock.workers.remote import RemotePartitions
 
@@ -67,7 +68,7 @@ class Worker:
         self.shared: Shared | None = None
         self.server: asyncio.Server | None = None
 
-    async def run(self, rpc: socket.socket, listener: socket.socket) -> None:
+    async def run(self, rpc: socket.socket, listener: socket.socket, tray: Tray, board: BoardView) -> None:
         """Serve until the core is gone."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self.core, sock=rpc)
@@ -89,7 +90,7 @@ class Worker:
             await identity.refresh()
         external = settings.external
         keystone = Keystone(external, identity.store, clock) if external.keystone else None
-        partitions = RemotePartitions(self.core)
+        partitions = RemotePartitions(self.core, tray, board, fetch_bytes=settings.limits.fetch_bytes_default)
         access = Access(identity, self.directory)
         records = Records(
             partitions, self.directory, access, settings.limits, clock, hello.cursor_key, self.traffic
@@ -118,11 +119,13 @@ class Worker:
         while not self.core.closed.done():
             await asyncio.wait([self.core.closed], timeout=1.0)
             self.shared.sweep()
+            partitions.let_go()
             if not self.core.closed.done():
                 counted = self._counted()
                 if counted.totals or counted.traffic:
                     with contextlib.suppress(Exception):
                         await self.core.call("report", counted)
+        partitions.close()
         await catalog.close()
 
     async def _forward(self, sent: SentRequest, scheme: str) -> Response:
@@ -165,7 +168,7 @@ class Worker:
         return self._counted()
 
 
-def main(rpc_fd: int, listen_fd: int) -> int:
+def main(rpc_fd: int, listen_fd: int, tray_fd: int, board_fd: int) -> int:
     """Run a worker on these descriptors."""
     # The core decides when workers stop: a Ctrl-C in the terminal reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -175,13 +178,13 @@ def main(rpc_fd: int, listen_fd: int) -> int:
     rpc, listener = socket.socket(fileno=rpc_fd), socket.socket(fileno=listen_fd)
     for one in (rpc, listener):
         one.setblocking(False)
-    uvloop.run(_run(rpc, listener))
+    uvloop.run(_run(rpc, listener, Tray(tray_fd), BoardView(board_fd)))
     return 0
 
 
-async def _run(rpc: socket.socket, listener: socket.socket) -> None:
-    await Worker().run(rpc, listener)
+async def _run(rpc: socket.socket, listener: socket.socket, tray: Tray, board: BoardView) -> None:
+    await Worker().run(rpc, listener, tray, board)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(*map(int, sys.argv[1:5])))

@@ -47,6 +47,10 @@ class Disk:
     def size_of(self, path: str) -> int:
         return os.stat(path).st_size  # noqa: PTH116
 
+    def links(self, fd: int) -> int:
+        """How many names an open file has; 0 when it has been removed."""
+        return os.fstat(fd).st_nlink
+
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Up to `length` bytes; fewer only at the end of the file or when the kernel says so."""
         return os.pread(fd, length, offset)

@@ -34,7 +34,6 @@ from penstock.log.base import (
     Packed,
     PartitionRef,
     Place,
-    UnknownPartition,
     Waiting,
 )
 from penstock.log.files import directory
@@ -43,7 +42,7 @@ from penstock.log.files.cache import FrameCache
 from penstock.log.files.commit import Committer, Done
 from penstock.log.files.directory import Opened
 from penstock.log.files.disk import Disk
-from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
+from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write, unknown
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
 from penstock.log.files.journal import Journals
@@ -123,6 +122,7 @@ class FileLog:
         self._indexed: OrderedDict[Segment, None] = OrderedDict()
         self._ends: dict[PartitionRef, End] = opened.ends
         self._closed = False
+        self._told: Callable[[PartitionRef, Bounds | None], None] = lambda ref, bounds: None
         self.damage: tuple[str, ...] = (
             *opened.problems,
             *(problem for f in opened.found for problem in f.problems),
@@ -176,7 +176,7 @@ class FileLog:
         known = [batch for batch in batches if batch.ref in self._writers]
         stored = iter(await self.append(known))
         refs = {batch.ref for batch in known}
-        return [next(stored) if batch.ref in refs else _unknown(batch.ref) for batch in batches]
+        return [next(stored) if batch.ref in refs else unknown(batch.ref) for batch in batches]
 
     def _publish(self, partition: Partition, runs: list[Run]) -> None:
         if partition.deleted:
@@ -189,6 +189,7 @@ class FileLog:
                 self._cache.add(frames[0][1])
             elif frames:
                 self._cache.add_written(partition.ref, [frame for _, frame in frames])
+        self._told(partition.ref, partition.bounds())
 
     def _note_written(self, wrote: list[Wrote]) -> None:
         for partition, segment, size in wrote:
@@ -281,6 +282,10 @@ class FileLog:
         """See RecordLog.bounds."""
         return self._partition(ref).bounds()
 
+    def watch(self, told: Callable[[PartitionRef, Bounds | None], None]) -> None:
+        """See RecordLog.watch."""
+        self._told = told
+
     async def sequence_at(self, ref: PartitionRef, timestamp_ms: int) -> int:
         """See RecordLog.sequence_at. Unreadable records are passed over."""
         partition = self._partition(ref)
@@ -372,6 +377,7 @@ class FileLog:
             del self._writers[ref], self._partitions[ref]
             writer.deleted = writer.partition.deleted = True
             self._cache.drop(ref)
+            self._told(ref, None)
 
         def move_away() -> str | None:
             moved = None
@@ -422,6 +428,7 @@ class FileLog:
                 dropped.append(segment)
                 count += partition.segments[0].base - segment.base
             if dropped:
+                self._told(ref, partition.bounds())
                 await self._run(partial(directory.remove_segments, self._disk, self._files, dropped))
             return count
 
@@ -488,7 +495,7 @@ class FileLog:
     def _partition(self, ref: PartitionRef) -> Partition:
         partition = self._partitions.get(ref)
         if partition is None:
-            raise _unknown(ref)
+            raise unknown(ref)
         return partition
 
     def _source(self, partition: Partition, position: int) -> Source:
@@ -559,7 +566,7 @@ class FileLog:
             if error.errno in OUT_OF_FILES:
                 raise OutOfFiles(f"reading: {error.strerror}") from error
             if partition.deleted:
-                raise _unknown(partition.ref) from None
+                raise unknown(partition.ref) from None
             if sequence < partition.earliest:
                 raise OutOfRange(sequence, partition.bounds()) from None
             raise Corrupt(segment.name, 0, f"it cannot be read: {error.strerror or error}") from error
@@ -573,7 +580,3 @@ def _encode(batch: Batch) -> bytes:
     if not batch.data or len(encoded) > PAYLOAD_MAX:
         raise ValueError(f"a batch holds 1 record or more, and at most {PAYLOAD_MAX} bytes")
     return encoded
-
-
-def _unknown(ref: PartitionRef) -> UnknownPartition:
-    return UnknownPartition(f"there is no partition {ref.number} of stream {ref.stream_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from penstock.log.base import DiskFull, LogError, ReadOnly
+from penstock.log.base import DiskFull, LogError, PartitionRef, ReadOnly, UnknownPartition
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 """Errors of a write that pass once somebody makes room."""
@@ -32,3 +32,8 @@ def of_write(error: OSError, what: str) -> LogError:
     if error.errno in OUT_OF_FILES:
         return OutOfFiles(reason)
     return ReadOnly(reason)
+
+
+def unknown(ref: PartitionRef) -> UnknownPartition:
+    """There is no such partition."""
+    return UnknownPartition(f"there is no partition {ref.number} of stream {ref.stream_id}")

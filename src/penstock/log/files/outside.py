@@ -22,12 +22,18 @@ class OutsideReader:
         self._files = FilePool(disk, OPEN_FILES)
         self._reader = Reader(disk, self._files)
 
-    def frames(self, place: Place, sequence: int, max_bytes: int) -> list[Frame]:
+    def frames(
+        self, place: Place, sequence: int, max_bytes: int, max_records: int = _UNLIMITED
+    ) -> list[Frame]:
         """As `RecordLog.read`. Raises Corrupt, OSError."""
         name = ident(place.ref.stream_id, place.ref.number)
         source = Source(place.ref, name, place.path, place.name, place.base, place.end)
-        wanted = Wanted(place.start, sequence, max_bytes, _UNLIMITED)
+        wanted = Wanted(place.start, sequence, max_bytes, max_records)
         return self._reader.frames(source, place.salt, place.size, wanted)
+
+    def let_go(self) -> None:
+        """Close files that their owner has removed: while they are open their room on the disk is not free."""
+        self._files.forget_removed()
 
     def close(self) -> None:
         self._files.close()

@@ -92,6 +92,12 @@ class FilePool:
             for handle in [h for p, h in self._handles.items() if p.startswith(f"{directory}/")]:
                 self._forget(handle)
 
+    def forget_removed(self) -> None:
+        """Forget files that have no name any more."""
+        with self._lock:
+            for handle in [h for h in self._handles.values() if not self._disk.links(h.fd)]:
+                self._forget(handle)
+
     def sync_directory(self, path: str) -> None:
         """`Disk.fsync_dir`, with a descriptor to spare. Raises OSError."""
         try:
