@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 /// Raised when what Python may call changes: `penstock.codec` takes no module with another number.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 /// From this many bytes on, other threads run meanwhile. Less is done sooner than a thread is woken.
 const LARGE: usize = 1 << 16;
 

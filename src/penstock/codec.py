@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-INTERFACE = 2
+INTERFACE = 3
 """What this program calls: a compiled codec built for another one is not taken. `native/src/lib.rs` has the same number."""
 VARIABLE = "PENSTOCK_CODEC"
 CHOICES = ("auto", "native", "python")

@@ -20,7 +20,7 @@ from tests.support.identity import PASSWORD, make_identity
 from tests.support.memory_log import MemoryLog
 from tests.support.streams import call, make_context
 
-from penstock.catalog.tables.iam import Grant
+from penstock.catalog.tables.iam import Agency, Grant
 from penstock.clock import SteppedClock
 from penstock.http.app import Application
 from penstock.http.direct import Direct
@@ -377,6 +377,60 @@ async def test_a_token_that_is_revoked_is_refused(world: World) -> None:
     await world.send(put("one", {}))
     assert world.direct.taken == 1
     assert world.transport.written.count(b"HTTP/1.1 401 ") == 1
+
+
+async def test_an_agency_that_runs_out_is_refused(world: World) -> None:
+    identity, now = world.identity, world.clock.now_ms()
+    giver, taker = identity.domain(name="account1"), identity.user(name="user2", domain_name="account2")
+    assert giver is not None
+    assert taker is not None
+    agency = await identity.store.add_agency(
+        Agency(
+            agency_id="agency-1",
+            domain_id=giver.domain_id,
+            name="agency",
+            trust_domain_id=taker.domain_id,
+            trust_domain_name="account2",
+            days=1,
+            created_ms=now - 86_400_000 + 60_000,
+        )
+    )
+    await identity.store.add_grant(
+        Grant("agency:agency-1", "project:pid", roles.BY_NAME["DIS CommonOperations"].policy_id)
+    )
+    project = identity.project(giver.domain_id, name="region1")
+    token = identity.issue(taker, ("assume_role",), project=project, agency=agency).text
+    await _known(world)
+    for _ in range(2):
+        await world.send(put("one", {}), token=token)
+    assert world.transport.written.count(b"HTTP/1.1 200 ") == 5
+    world.clock.advance(60)
+    await world.send(put("one", {}), token=token)
+    assert world.transport.written.count(b"HTTP/1.1 401 ") == 1
+
+
+async def test_as_many_records_as_a_request_may_have(world: World) -> None:
+    await _known(world)
+    direct = world.context.records.direct
+    assert direct is not None
+    limits = msgspec.structs.replace(world.context.limits, records_per_request=2)
+    world.context.records._limits = limits
+    direct._records_max = limits.records_per_request
+    await world.send(put("one", {}, {}))
+    await world.send(put("one", {}, {}, {}))
+    assert world.direct.taken == 1
+    assert world.transport.written.count(b"DIS.4200") == 2, "both spellings of the code"
+
+
+async def test_what_such_a_put_begins_with_is_known_then(world: World) -> None:
+    await _known(world)
+    new = f"POST /v2/pid/records HTTP/1.1\r\nHost: new\r\nX-Auth-Token: {world.token}\r\n"
+    body = put("one", {})
+    whole = f"{new}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    assert world.shared.heads.find(whole) is None
+    world.protocol.data_received(whole)
+    assert world.direct.taken == 1
+    assert world.shared.heads.find(whole) is not None
 
 
 async def test_a_token_made_before_the_clock_was_set_back_is_looked_at(world: World) -> None:
