@@ -22,14 +22,18 @@ from penstock.config import Sync
 from penstock.log.base import Durable, LogError, ReadOnly
 from penstock.log.files.backlog import Backlog, Wrote
 from penstock.log.files.disk import Disk
+from penstock.log.files.ends import EndsTable
 from penstock.log.files.errors import OutOfFiles
 from penstock.log.files.journal import Journals
 from penstock.log.files.segment import Partition, Segment
-from penstock.log.files.writer import Entry, Run, Writer
+from penstock.log.files.writer import Entry, Mark, Run, Writer
 
 SYNC_THREADS = 16
 DIRECT_SYNCS = 4
 """Up to so many files are synced one after the other: quicker than waking threads (reference: performance, Log)."""
+
+ENDS_SECONDS, ENDS_BYTES = 5.0, 128 << 20
+"""The table of ends is written when something is new, after so long or so many bytes: what came later is read by a start after a crash."""
 
 T = TypeVar("T")
 Done = Callable[[Durable | LogError], None]
@@ -63,7 +67,7 @@ class Committer:
     """Starts its thread at once. `publish` is called on the event loop with what became durable, before those who
     wait for it go on. `files_at_once`: files written to before the first of them is synced, so kept open (in mode
     `interval` between groups too). `journals` makes them, for mode `always`; `wrote` is called, after `publish`, with what of the
-    `backlog` their groups leave has been written since."""
+    `backlog` their groups leave has been written since. `ends` is kept up to date."""
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Committer:
         files_at_once: int,
         backlog: Backlog,
         wrote: Callable[[list[Wrote]], None],
+        ends: EndsTable,
         journals: MakeJournals | None,
     ) -> None:
         self._loop = loop
@@ -86,6 +91,12 @@ class Committer:
         self._slice = files_at_once
         self._backlog = backlog
         self._wrote = wrote
+        self._ends = ends
+        self._unnoted: set[Writer] = set()
+        """Written to since the table of ends was."""
+        self._unnoted_bytes = 0
+        self._note_at = time.monotonic() + ENDS_SECONDS
+        self._noting: Future[None] | None = None
         self._forming: Group | None = None
         """What has come in this turn of the event loop."""
         self._queue: queue.SimpleQueue[Group | Callable[[], None]] = queue.SimpleQueue()
@@ -99,7 +110,7 @@ class Committer:
             )
         self._dirty: dict[Writer, None] = {}
         self._sync_at = 0.0
-        self._behind: Future[list[tuple[Writer, Segment, int]]] | None = None
+        self._behind: Future[list[tuple[Writer, Segment, Mark]]] | None = None
         self.problems: dict[Writer, str] = {}
         """Why partitions are read-only. Read by the event loop."""
         self.crash: str | None = None
@@ -210,6 +221,7 @@ class Committer:
                     entry.result = ReadOnly(str(self.crash))
             self.tell(self._finish, item)
             self._guard(self._write_behind, len(item.stored))
+            self._guard(self._note_ends)
             if self._dirty and time.monotonic() >= self._sync_at:
                 self._guard(self._sync_dirty)
             if call is not None:
@@ -238,10 +250,12 @@ class Committer:
         now_ms = self._clock.now_ms()
         by_writer: dict[Writer, list[Entry]] = {}
         for entry in group.entries:
+            self._unnoted_bytes += len(entry.payload)
             if (known := by_writer.get(entry.writer)) is None:
                 by_writer[entry.writer] = [entry]
             else:
                 known.append(entry)
+        self._unnoted.update(by_writer)
         touched = list(by_writer.items())
         if self._journals is not None and self._journals.takes(group.entries, len(touched)):
             self._commit_slice(group, touched, now_ms, journals=self._journals)
@@ -303,6 +317,21 @@ class Committer:
         if self._journals is not None:
             self._journals.write_behind(touched)
             self._tell_wrote()
+
+    def _note_ends(self) -> None:
+        """Now and then: have it written down how far partitions are durable."""
+        now = time.monotonic()
+        if now < self._note_at and self._unnoted_bytes < ENDS_BYTES:
+            return
+        if self._noting is not None and not self._noting.done():
+            return
+        self._note_at, self._unnoted_bytes = now + ENDS_SECONDS, 0
+        ends = [
+            end for writer in self._unnoted if writer.problem is None and (end := writer.end()) is not None
+        ]
+        self._unnoted = {writer for writer in self._unnoted if writer.flushed.size < writer.size}
+        if ends:
+            self._noting = self._pool.submit(self._ends.update, ends)
 
     def _tell_wrote(self) -> None:
         if wrote := self._backlog.take():
@@ -374,7 +403,7 @@ def _sync_each(writers: list[Writer]) -> None:
         writer.sync()
 
 
-def _sync_behind(writers: list[Writer]) -> list[tuple[Writer, Segment, int]]:
+def _sync_behind(writers: list[Writer]) -> list[tuple[Writer, Segment, Mark]]:
     done = []
     for writer in writers:
         if (synced := writer.sync_behind()) is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from penstock.log.base import PartitionRef
 from penstock.log.files.disk import Disk, write_small
+from penstock.log.files.ends import ENDS
 from penstock.log.files.errors import AlreadyInUse
 from penstock.log.files.format import JOURNAL_VERSION, VERSION, End, pack_ends
 from penstock.log.files.journal import number_of
@@ -26,7 +27,6 @@ from penstock.log.files.together import MANY, sync_files
 FOLDER = "log"
 LOCK = "LOCK"
 CLEAN = "clean"
-ENDS = "ends"
 DELETING = ".deleting-"
 RECOVERY_THREADS = 8
 
@@ -177,10 +177,3 @@ def write_clean(disk: Disk, root: str, ends: Sequence[End]) -> None:
     version = JOURNAL_VERSION if any(map(number_of, disk.names(root))) else VERSION
     with suppress(OSError):
         write_small(disk, f"{root}/{CLEAN}", pack_ends(ends, version), durable=True)
-
-
-def mark_journals(disk: Disk, opened: Opened) -> None:
-    """Before the first journal: a program that knows none must refuse this directory, or it would start without what they hold.
-    Raises OSError."""
-    ends = pack_ends(list(opened.ends.values()), JOURNAL_VERSION)
-    write_small(disk, f"{opened.root}/{ENDS}", ends, durable=True)

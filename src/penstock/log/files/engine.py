@@ -42,6 +42,7 @@ from penstock.log.files.cache import FrameCache
 from penstock.log.files.commit import Committer, Done
 from penstock.log.files.directory import Opened
 from penstock.log.files.disk import Disk
+from penstock.log.files.ends import EndsTable
 from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write, unknown
 from penstock.log.files.format import PAYLOAD_MAX, End
 from penstock.log.files.index import SparseIndex
@@ -87,13 +88,13 @@ class FileLog:
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog()
+        self._ends = EndsTable(disk, opened.root, opened.ends)
 
         def journals(
             pool: ThreadPoolExecutor,
             call: Callable[[Callable[[], None]], None],
             broken: Callable[[Writer], None],
         ) -> Journals:
-            mark = partial(directory.mark_journals, disk, opened)
             return Journals(
                 disk,
                 opened.root,
@@ -101,7 +102,7 @@ class FileLog:
                 pool,
                 call,
                 broken,
-                mark,
+                self._ends.mark_journals,
                 size=journal_bytes,
                 syncs_before=syncs_before_journal,
             )
@@ -115,12 +116,12 @@ class FileLog:
             max(1, open_files // 2),
             self._backlog,
             self._note_written,
+            self._ends,
             journals if journal_bytes else None,
         )
         self._partitions: dict[PartitionRef, Partition] = {}
         self._writers: dict[PartitionRef, Writer] = {}
         self._indexed: OrderedDict[Segment, None] = OrderedDict()
-        self._ends: dict[PartitionRef, End] = opened.ends
         self._closed = False
         self._told: Callable[[PartitionRef, Bounds | None], None] = lambda ref, bounds: None
         self.damage: tuple[str, ...] = (
@@ -404,7 +405,7 @@ class FileLog:
             await self._committer.between_groups(finish)
             raise of_write(error, f"deleting stream {stream_id}") from error
         for ref, writer in writers.items():
-            self._ends.pop(ref, None)
+            self._ends.forget(ref)
             for segment in writer.partition.segments:
                 self._indexed.pop(segment, None)
         if moved is not None:
@@ -483,14 +484,9 @@ class FileLog:
     # Helpers.
 
     def _end(self, writer: Writer) -> End | None:
-        ref, segment = writer.partition.ref, writer.segment
         if writer.problem is not None or self._committer.crash is not None:
-            return self._ends.get(ref)
-        if segment is None or segment.salt is None:
-            return None
-        return End(
-            ref.stream_id, ref.number, segment.salt, writer.size, segment.base, writer.next, writer.last_ms
-        )
+            return self._ends.get(writer.partition.ref)
+        return writer.end()
 
     def _partition(self, ref: PartitionRef) -> Partition:
         partition = self._partitions.get(ref)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from penstock.log.base import LogError, PartitionRef
 from penstock.log.files import format as fmt
-from penstock.log.files.directory import CLEAN, ENDS, FOLDER, LOCK, list_partitions
+from penstock.log.files.directory import CLEAN, FOLDER, LOCK, list_partitions
 from penstock.log.files.disk import Disk, read_exactly
+from penstock.log.files.ends import ENDS
 from penstock.log.files.format import HEADER_BYTES, End, FrameHead, JournalRun, SegmentHeader
 from penstock.log.files.journal import number_of
 from penstock.log.files.recovery import load_ends, segment_bases

@@ -35,7 +35,7 @@ from penstock.log.files.format import (
 )
 from penstock.log.files.segment import Segment
 from penstock.log.files.together import sync_together
-from penstock.log.files.writer import Entry, Run, Writer
+from penstock.log.files.writer import Entry, Mark, Run, Writer
 
 PREFIX = "journal-"
 JOURNALS_MAX = 4
@@ -264,11 +264,11 @@ class Journals:
         journal.stepped = journal.offset
         if len(journal.touched) > STEP_FILES:
             return
-        behind = [writer for writer, (_, size) in journal.touched.items() if writer.flushed < size]
+        behind = [writer for writer, (_, size) in journal.touched.items() if writer.flushed.size < size]
         self._write(behind)
         self._stepping = True
 
-        def done(found: list[tuple[Segment, int] | None]) -> None:
+        def done(found: list[tuple[Segment, Mark] | None]) -> None:
             self._stepping = False
             self._take(behind, found)
 
@@ -278,7 +278,7 @@ class Journals:
 
         self._pool.submit(one_by_one)
 
-    def _take(self, writers: list[Writer], found: list[tuple[Segment, int] | None]) -> None:
+    def _take(self, writers: list[Writer], found: list[tuple[Segment, Mark] | None]) -> None:
         for writer, synced in zip(writers, found, strict=True):
             if synced is not None:
                 writer.synced_to(*synced)
@@ -298,10 +298,10 @@ class Journals:
         writers = [
             writer
             for writer, (_, size) in journal.touched.items()
-            if writer.flushed < size and writer.unsynced
+            if writer.flushed.size < size and writer.unsynced
         ]
 
-        def done(found: list[tuple[Segment, int] | None]) -> None:
+        def done(found: list[tuple[Segment, Mark] | None]) -> None:
             self._take(writers, found)
             self._flushed(journal)
 
@@ -379,4 +379,4 @@ def number_of(name: str) -> int:
 def _needless(writer: Writer, needed: tuple[Segment, int]) -> bool:
     segment, size = needed
     # A segment is sealed only after all of it is synced.
-    return writer.deleted or writer.segment is not segment or writer.flushed >= size
+    return writer.deleted or writer.segment is not segment or writer.flushed.size >= size

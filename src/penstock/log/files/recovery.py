@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A tail segment read from end to end. `torn_at` is where what was never acknowledged begins; `damage` says what
+    """A tail segment read from `start` to its end. `torn_at` is where what was never acknowledged begins; `damage` says what
     acknowledged bytes are unreadable."""
 
     sparse: SparseIndex
@@ -48,6 +48,7 @@ class Scan(NamedTuple):
     torn_at: int
     damage: list[str]
     next: int
+    start: int
 
 
 def segment_bases(names: list[str]) -> list[int]:
@@ -129,6 +130,8 @@ def _open_tail(
         segment.salt, segment.size, segment.index = salt, HEADER_BYTES, SparseIndex()
         return Tail(segment, HEADER_BYTES, segment.base, created_ms), []
     segment.salt, segment.index = scan.salt, scan.sparse
+    if scan.start > HEADER_BYTES:
+        segment.unscanned = scan.start
     problems = [f"segment {segment.name}: {text}" for text in scan.damage]
     # Step 9: cut off what was never acknowledged. Step 11: make durable what is about to be shown.
     if scan.torn_at < file_size:
@@ -166,10 +169,14 @@ def scan_tail(
             return None, None
         assert end is not None
         salt = end.salt
-    # Step 8: every frame, and behind every unreadable place the next one.
+    # Step 8: every frame that the table of ends does not know of, and behind every unreadable place the next one.
     index = SparseIndex()
     index.next = base
-    scanner = Scanner(OpenSegment(disk, fd, name, salt), HEADER_BYTES, file_size, RECOVERY_BLOCK)
+    start = HEADER_BYTES
+    if end is not None and header is not None and HEADER_BYTES < acknowledged <= file_size:
+        start = acknowledged
+        index.ends(start, end.next, end.last_ms)
+    scanner = Scanner(OpenSegment(disk, fd, name, salt), start, file_size, RECOVERY_BLOCK)
     while True:
         while heads := scanner.batch():
             index.add_all(heads)
@@ -190,7 +197,7 @@ def scan_tail(
         if index.size == HEADER_BYTES and not damage:
             return None, None  # a first write whose beginning is missing: nothing was acknowledged
         damage.insert(0, "its header does not match its checksum")
-    return Scan(index, salt, torn_at, damage, index.next), header
+    return Scan(index, salt, torn_at, damage, index.next, start), header
 
 
 def _later(scanner: Scanner, sequence: int) -> FrameHead | None:

@@ -89,9 +89,12 @@ def read_journals(
             journals.append(found)
     # What was journaled first comes first: only then does each run begin where its segment ends. One journal at a time takes batches.
     segments: dict[JournaledSegment, list[JournalRun]] = defaultdict(list)
+    refs: dict[bytes, PartitionRef] = {}
     for _, runs in sorted(journals, key=lambda journal: journal[0]):
         for run in runs:
-            segments[JournaledSegment(PartitionRef(*fmt.ident_parts(run.name)), run.base)].append(run)
+            if (ref := refs.get(run.name)) is None:
+                ref = refs[run.name] = PartitionRef(*fmt.ident_parts(run.name))
+            segments[JournaledSegment(ref, run.base)].append(run)
     return names, segments
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from penstock.log.files.disk import Disk, sync
 from penstock.log.files.segment import Segment
-from penstock.log.files.writer import Writer
+from penstock.log.files.writer import Mark, Writer
 
 MANY = 64
 """From so many files on, what else is waiting to be written on that disk is waited for too."""
@@ -35,7 +35,7 @@ def sync_files(disk: Disk, root: str, paths: Sequence[str]) -> dict[str, OSError
     return failed
 
 
-def sync_together(disk: Disk, root: str, writers: Sequence[Writer]) -> list[tuple[Segment, int] | None]:
+def sync_together(disk: Disk, root: str, writers: Sequence[Writer]) -> list[tuple[Segment, Mark] | None]:
     """`Writer.sync_behind` for each of them, on any thread. Never raises."""
     if len(writers) >= MANY and disk.syncs_all:
         known = [writer.known_written() for writer in writers]

@@ -23,6 +23,7 @@ from penstock.log.files.errors import OUT_OF_FILES, OutOfFiles, of_write
 from penstock.log.files.format import (
     FRAME_BYTES,
     HEADER_BYTES,
+    End,
     JournalRun,
     SegmentHeader,
     pack_frame,
@@ -56,9 +57,17 @@ class Run(NamedTuple):
     deferred: bool = False
 
 
+class Mark(NamedTuple):
+    """A place between two frames of the open segment: its offset, the next sequence number and the last append time there."""
+
+    size: int
+    next: int
+    last_ms: int
+
+
 class Writer:
-    """One partition's. `size` is where the open segment's next frame goes; `synced` is how much of it is durable, `written` how much is
-    in the segment itself, `flushed` how much is durable there."""
+    """One partition's. `size` is where the open segment's next frame goes; `synced` is how much of it is durable, `written` how far it is
+    in the segment itself, `flushed` how far it is durable there."""
 
     __slots__ = (
         "_backlog", "_begin", "_deferred", "_disk", "_files", "_handle", "_memory", "_segment_bytes", "deleted", "epoch",
@@ -76,7 +85,8 @@ class Writer:
         self._handle: Handle | None = None
         self.segment: Segment | None = None
         """None: the next append creates one."""
-        self.size = self.synced = self.written = self.flushed = 0
+        self.size = self.synced = 0
+        self.written = self.flushed = Mark(0, 0, 0)
         self._deferred: list[Buffer] = []
         self._memory = 0
         """What those take, about."""
@@ -94,8 +104,9 @@ class Writer:
     def resume(self, segment: Segment | None, size: int, following: int, last_ms: int) -> None:
         """Go on where recovery says, all of which is synced."""
         self.segment = segment
-        self.size = self.synced = self.written = self.flushed = size
+        self.size = self.synced = size
         self.next, self.last_ms = following, last_ms
+        self.written = self.flushed = Mark(size, following, last_ms)
 
     @property
     def holds_records(self) -> bool:
@@ -132,7 +143,7 @@ class Writer:
             self.problem is None
             and not self.deleted
             and self.segment is not None
-            and self.flushed < self.size
+            and self.flushed.size < self.size
         )
 
     def write(self, entries: list[Entry], now_ms: int, *, deferred: bool = False) -> list[Run]:
@@ -213,7 +224,7 @@ class Writer:
             self._break(f"fdatasync: {error.strerror or error}")
         else:
             self.flushed = self.written
-            self.synced = max(self.synced, self.written)
+            self.synced = max(self.synced, self.written.size)
 
     def write_back(self) -> None:
         """Bring into the segment what is only in a journal. Raises OSError, after which it may be tried again: the same bytes go to the
@@ -224,8 +235,8 @@ class Writer:
         assert segment is not None
         self.hold()
         assert self._handle is not None
-        write_all(self._disk, self._handle.fd, self._deferred, self.written)
-        self.written = self.size
+        write_all(self._disk, self._handle.fd, self._deferred, self.written.size)
+        self.written = Mark(self.size, self.next, self.last_ms)
         waited, self._memory, self._deferred = self._memory, 0, []
         self._backlog.wrote(self, waited, Wrote(self.partition, segment, self.size))
 
@@ -280,20 +291,30 @@ class Writer:
         for entry in run.entries:
             entry.result = answer
 
-    def known_written(self) -> tuple[Segment, int] | None:
-        """On any thread: the open segment and at least how much of it is written; None when nothing is to be synced any more."""
+    def known_written(self) -> tuple[Segment, Mark] | None:
+        """On any thread: the open segment and how far it is written at least; None when nothing is to be synced any more."""
         segment = self.segment
-        size = self.written
+        written = self.written
         if segment is None or self.deleted or self.problem is not None:
             return None
-        return segment, size
+        return segment, written
 
-    def sync_behind(self) -> tuple[Segment, int] | None:
+    def end(self) -> End | None:
+        """What is known to be durable in the open segment itself; None when that is not even its header."""
+        segment, flushed = self.segment, self.flushed
+        if segment is None or segment.salt is None or flushed.size < HEADER_BYTES:
+            return None
+        ref = self.partition.ref
+        return End(
+            ref.stream_id, ref.number, segment.salt, flushed.size, segment.base, flushed.next, flushed.last_ms
+        )
+
+    def sync_behind(self) -> tuple[Segment, Mark] | None:
         """On another thread while the commit thread goes on: sync what is written now, and say how far, for `synced_to`.
         None: nothing to do, or failed."""
         if (known := self.known_written()) is None:
             return None
-        segment, size = known
+        segment, written = known
         try:
             handle = self._files.acquire(segment.path, write=True)
             try:
@@ -305,14 +326,14 @@ class Writer:
             if not self.deleted and segment is self.segment:
                 self._break(f"fdatasync: {error.strerror or error}")
             return None
-        return segment, size
+        return segment, written
 
-    def synced_to(self, segment: Segment, size: int) -> None:
+    def synced_to(self, segment: Segment, mark: Mark) -> None:
         """Take note of `sync_behind`; the file may be closed when nothing was written since."""
         if segment is self.segment:
-            self.synced = max(self.synced, size)
-            self.flushed = max(self.flushed, size)
-            if self.flushed == self.size:
+            self.synced = max(self.synced, mark.size)
+            self.flushed = max(self.flushed, mark)
+            if self.flushed.size == self.size:
                 self.release()
 
     def settle(self, runs: list[Run]) -> bool:
@@ -331,7 +352,7 @@ class Writer:
     def roll(self, now_ms: int) -> Segment:
         """Seal the open segment and begin one at `next`. Raises OSError; the open segment then stays open unless the
         writer became read-only."""
-        if self.problem is None and self.segment is not None and self.flushed < self.size:
+        if self.problem is None and self.segment is not None and self.flushed.size < self.size:
             self.write_back()
             self.hold()
             self.sync()
@@ -356,8 +377,9 @@ class Writer:
             raise
         self.release()
         # In this order: whoever sees the new segment (`sync_behind`, on another thread) sees no size of the old one.
-        self.size = self.written = HEADER_BYTES
-        self.synced = self.flushed = 0
+        self.size = HEADER_BYTES
+        self.written = Mark(HEADER_BYTES, self.next, self.last_ms)
+        self.synced, self.flushed = 0, Mark(0, 0, 0)
         self._handle, self.segment, self._begin = handle, segment, begin
         return segment
 
@@ -438,7 +460,6 @@ class Writer:
             self.hold()
             assert self._handle is not None
             write_all(self._disk, self._handle.fd, buffers, offset)
-            self.written += written
         last = run.frames[-1][1]
         if self._begin:  # a header that was never synced goes into the journal with the first frames
             journal = JournalRun(ident, run.segment.base, salt, 0, offset + written, [self._begin, *buffers])
@@ -448,6 +469,8 @@ class Writer:
         self.size += written
         self.next = last.base + last.count
         self.last_ms = last.append_ms
+        if not deferred:
+            self.written = Mark(self.size, self.next, self.last_ms)
         return Run(run.segment, run.frames, run.entries, journal, deferred)
 
     def _failed(self, error: OSError) -> LogError:
@@ -460,7 +483,7 @@ class Writer:
                 self.refuse_queued()
             if self._handle is not None:
                 try:
-                    self._disk.truncate(self._handle.fd, self.written)
+                    self._disk.truncate(self._handle.fd, self.written.size)
                 except OSError as second:
                     self._break(f"undoing a write: {second.strerror or second}")
                     return ReadOnly(str(self.problem))
