@@ -121,7 +121,7 @@ async def recovery(directory: Path, records: int) -> None:
         total += 64 * records * 200
     await log.close()
     begun = time.perf_counter()
-    found = recover(Disk(), f"{directory}/log", ref, None, in_order=False)
+    found = recover(Disk(), f"{directory}/log", ref, None)
     took = time.perf_counter() - begun
     size = found.tail.size
     print(

@@ -22,7 +22,7 @@ from penstock.log.files.disk import Buffer, Disk
 from penstock.log.files.inspect import check_log
 from penstock.log.files.outside import OutsideReader
 from penstock.log.files.segment import Partition, Segment
-from penstock.log.files.writer import Writer
+from penstock.log.files.writer import Mark, Writer
 from penstock.log.payload import decode
 
 pytestmark = pytest.mark.faults
@@ -465,7 +465,7 @@ async def test_one_sync_for_all_that_fails_while_running(
     synced: list[str] = []
     real = Writer.sync_behind
 
-    def noted(writer: Writer) -> tuple[Segment, int] | None:
+    def noted(writer: Writer) -> tuple[Segment, Mark] | None:
         assert writer.segment is not None
         synced.append(writer.segment.path)
         return real(writer)

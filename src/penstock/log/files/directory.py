@@ -87,7 +87,7 @@ def _recover_all(
     together = not in_order and len(refs) >= MANY
 
     def one(ref: PartitionRef) -> Found:
-        found = recover(disk, root, ref, ends.get(ref), in_order=in_order, synced=not together)
+        found = recover(disk, root, ref, ends.get(ref), synced=not together)
         if (reason := failed.get(ref)) is None:
             return found
         return _read_only(found, reason)

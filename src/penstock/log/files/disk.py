@@ -55,6 +55,11 @@ class Disk:
         """Up to `length` bytes; fewer only at the end of the file or when the kernel says so."""
         return os.pread(fd, length, offset)
 
+    def will_need(self, fd: int, offset: int, length: int) -> None:
+        """These bytes are about to be read."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+
     def pwritev(self, fd: int, buffers: Sequence[Buffer], offset: int) -> int:
         """Bytes written, perhaps fewer than asked for; at most IOV_MAX buffers."""
         return os.pwritev(fd, buffers, offset)

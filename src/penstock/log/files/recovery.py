@@ -56,18 +56,16 @@ def segment_bases(names: list[str]) -> list[int]:
     return sorted(int(n[: -len(SUFFIX)]) for n in names if n.endswith(SUFFIX) and n[: -len(SUFFIX)].isdigit())
 
 
-def recover(
-    disk: Disk, root: str, ref: PartitionRef, end: End | None, *, in_order: bool, synced: bool = True
-) -> Found:
-    """Bring one partition into a state to go on from. `end` is what the table of ends says of it; `in_order`: nothing
-    was written since. Without `synced` the caller sees to step 11. Raises LogError for a directory of another format version."""
+def recover(disk: Disk, root: str, ref: PartitionRef, end: End | None, *, synced: bool = True) -> Found:
+    """Bring one partition into a state to go on from. `end` is what the table of ends says of it. Without `synced` the caller sees to
+    step 11. Raises LogError for a directory of another format version."""
     partition = Partition(root, ref)
     # Step 4: names alone tell which segments there are. Only the last one is opened.
     partition.segments = [
         Segment(partition.directory, base) for base in segment_bases(disk.names(partition.directory))
     ]
     try:
-        tail, problems = _tail(disk, partition, end, in_order, synced)
+        tail, problems = _tail(disk, partition, end, synced)
     except fmt.UnknownVersion as error:
         raise UnsupportedFormat(f"{partition.segments[-1].path}: {error}; nothing was changed") from error
     except OSError as error:
@@ -86,9 +84,7 @@ def unreadable(segment: Segment, error: OSError) -> str:
     return f"segment {segment.name} cannot be read: {error.strerror or error}"
 
 
-def _tail(
-    disk: Disk, partition: Partition, end: End | None, in_order: bool, synced: bool
-) -> tuple[Tail, list[str]]:
+def _tail(disk: Disk, partition: Partition, end: End | None, synced: bool) -> tuple[Tail, list[str]]:
     if not partition.segments:
         if end is None:
             return Tail(None, 0, 0, 0), []
@@ -101,8 +97,8 @@ def _tail(
         return Tail(None, 0, end.next, end.last_ms), [lost]
     if end is not None and segment.base > end.base:
         end = None  # rolled since: the table says nothing of this segment
-    # Step 5: after a close in order the recorded end holds, and the segment need not be read.
-    if in_order and end is not None and disk.size_of(segment.path) == end.offset:
+    # Step 5: nothing has come since the table of ends was written, and the segment need not be read.
+    if end is not None and disk.size_of(segment.path) == end.offset:
         segment.salt, segment.size, segment.unscanned = end.salt, end.offset, end.offset
         return Tail(segment, end.offset, end.next, end.last_ms), []
     fd = disk.open(segment.path, write=True)
