@@ -23,7 +23,7 @@ class Cycle:
     """One request and its reply."""
 
     __slots__ = (
-        "_work", "block", "chunks", "gone", "hashed", "head", "keep_alive", "method", "path", "protocol", "query",
+        "_work", "block", "chunks", "counted", "gone", "hashed", "head", "keep_alive", "method", "path", "protocol", "query",
         "refusal", "size",
     )  # fmt: skip
 
@@ -39,6 +39,8 @@ class Cycle:
         self.hashed: HASH | None = None
         """Of a body that a signature is over, as far as it has arrived."""
         self.size = 0
+        self.counted = -1
+        """Bytes that count as being answered (see `Shared.begun`); -1 while it is not."""
         self.keep_alive = True
         self.refusal: Response | None = None
         self.gone = False

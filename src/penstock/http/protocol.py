@@ -273,6 +273,7 @@ class Protocol(asyncio.Protocol):
         if cycle.refusal is not None:
             self.answered(cycle, cycle.refusal)
             return
+        shared.begun(cycle)
         chunks, cycle.chunks = cycle.chunks, []
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         del chunks
@@ -320,10 +321,23 @@ class Protocol(asyncio.Protocol):
             self.loop.call_soon(self._answer_next)
         else:
             self._busy = False
-            if self._read_paused:
-                self._read_paused = False
-                self.transport.resume_reading()
             self._last_read = self.loop.time()
+            shared = self._shared
+            if shared.crowded:
+                if not self._read_paused:
+                    self._read_paused = True
+                    self.transport.pause_reading()
+                shared.wait_turn(self)
+            elif self._read_paused:
+                self.resume()
+            if shared.turns:
+                shared.give_turns(2)
+
+    def resume(self) -> None:
+        """Read again, after a pause."""
+        self._read_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _send(self, response: Response, *, keep_alive: bool, head: bool = False) -> None:
         """With `head`, what a body would be and nothing of it."""
@@ -400,7 +414,9 @@ class Protocol(asyncio.Protocol):
             self.transport.close()
 
     def _release(self, cycle: Cycle) -> None:
-        self._shared.in_flight -= cycle.size
+        shared = self._shared
+        shared.ended(cycle)
+        shared.in_flight -= cycle.size
         cycle.size = 0
         cycle.chunks = []
 

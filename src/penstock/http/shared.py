@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import email.utils
 import time
+from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 _UNREAD_SECONDS = 1.0
 """A client that takes nothing for so long may be cut off when others need the room its reply takes."""
 _ROOM_SECONDS = 0.1
+AHEAD_BYTES, AHEAD_REQUESTS = 3 << 20, 8
+"""With so many bytes of bodies and so many requests being answered, connections that have had their turn wait for the next one: bodies of
+hundreds at once are out of the processor's caches before they are looked at, and take memory."""
+_TURNS, _TURNS_SECONDS = 64, 0.005
+"""So many of those that wait are let in at a time, when no reply does it."""
 
 
 class Shared:
@@ -31,6 +37,11 @@ class Shared:
         self.app = app
         self.limits = app.context.limits
         self.in_flight = 0
+        self.answering = self.answering_bytes = 0
+        """Requests that have been begun with, and bytes of their bodies: they end without any client's help."""
+        self.turns: deque[Protocol] = deque()
+        """Connections that are not read from until others have been answered."""
+        self._turning = False
         self.draining = False
         self.unread: dict[Protocol, Unread] = {}
         """Connections whose client has not taken its reply yet, the oldest first."""
@@ -64,6 +75,44 @@ class Shared:
         if int(time.time()) != self._starts_at or not self._start_of_success:
             self._start_of_success = self.start(200).encode()
         return self._start_of_success
+
+    def begun(self, cycle: Cycle) -> None:
+        """A request is being answered from now on."""
+        cycle.counted = size = cycle.size
+        self.answering += 1
+        self.answering_bytes += size
+
+    def ended(self, cycle: Cycle) -> None:
+        """It has been answered, if it had been begun with."""
+        if cycle.counted >= 0:
+            self.answering -= 1
+            self.answering_bytes -= cycle.counted
+            cycle.counted = -1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether who has been answered waits for the others before it is read from again."""
+        return self.answering_bytes > AHEAD_BYTES and self.answering > AHEAD_REQUESTS
+
+    def wait_turn(self, connection: Protocol) -> None:
+        """Read from a connection when there is room for what it sends."""
+        self.turns.append(connection)
+        if not self._turning:
+            self._turning = True
+            self._loop.call_later(_TURNS_SECONDS, self._turn)
+
+    def give_turns(self, count: int) -> None:
+        """Let so many in, as far as there is room."""
+        turns = self.turns
+        while count and turns and not self.crowded:
+            turns.popleft().resume()
+            count -= 1
+
+    def _turn(self) -> None:
+        self.give_turns(_TURNS)
+        self._turning = bool(self.turns)
+        if self._turning:
+            self._loop.call_later(_TURNS_SECONDS, self._turn)
 
     async def finish(self, seconds: float) -> None:
         """Let every request that has arrived be answered; cut what takes longer."""
