@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from penstock.clock import SystemClock
 from penstock.config import Sync, parse_sync
 from penstock.log.base import Batch, Durable, PartitionRef
@@ -23,16 +24,6 @@ from penstock.log.files.disk import Disk
 from penstock.log.files.recovery import recover
 
 RECORD = bytes(range(200))
-
-
-def warm(directory: Path, megabytes: int) -> None:
-    """Have the kernel use its memory once. On a virtual machine the first use of a page costs several times a write
-    to it, which a measurement of a few seconds would take for the log's own work."""
-    path = directory / "warm"
-    with path.open("wb") as file:
-        for _ in range(megabytes):
-            file.write(bytes(1 << 20))
-    path.unlink()
 
 
 async def start(directory: Path, sync: Sync, **options: Any) -> FileLog:
@@ -187,7 +178,7 @@ def main() -> None:
             directory = Path(tempfile.mkdtemp(prefix="penstock-bench-", dir=options.dir))
             try:
                 if name.startswith("append"):
-                    warm(directory, options.warm)
+                    machine.warm(directory, options.warm)
                 asyncio.run(run(directory))
             finally:
                 shutil.rmtree(directory)

@@ -134,6 +134,22 @@ def forget(directory: Path) -> None:
                     os.close(file)
 
 
+def warm(directory: Path, megabytes: int) -> None:
+    """Have the kernel use its memory once. On a virtual machine the first use of a page costs several times a write
+    to it, which a measurement of a few seconds would take for the server's own work."""
+    path = directory / "warm"
+    with path.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(bytes(1 << 20))
+    path.unlink()
+
+
+def warm_most(directory: Path) -> None:
+    """`warm` for half of the memory that can be had, and at most a tenth of what is free on the disk."""
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    warm(directory, min(available // 2, shutil.disk_usage(directory).free // 10) >> 20)
+
+
 def disk_read_mb(pid: int) -> float | None:
     """What the tree has had fetched from the disk so far, 10^6 bytes; None where the kernel does not say."""
     total = 0

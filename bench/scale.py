@@ -175,6 +175,8 @@ def run(asked: argparse.Namespace, console: Console) -> Found:
     try:
         found.facts |= machine.facts(directory) | {"seconds": asked.plan.seconds, "rounds": asked.plan.rounds}
         for growth in asked.growths:
+            bench.say("using the memory once that files will be kept in")
+            machine.warm_most(directory)
             GROWTHS[growth](bench)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

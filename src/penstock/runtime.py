@@ -7,7 +7,12 @@ import ctypes
 import gc
 import sys
 
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+KEPT_BYTES = 16 << 20
+"""Free memory at the top of the heap that is not given back: otherwise bodies and payloads that come and go have the kernel clear the same
+pages again and again, for as much time as all the rest of a large put takes."""
+MAPPED_BYTES = 4 << 20
+"""What is larger is given back at once."""
 TURN_SECONDS = 0.000_5
 """How long a thread that computes keeps the interpreter from one that waits for it. A commit thread that waits Python's usual 5 ms after
 each system call makes every put of its group late."""
@@ -27,7 +32,10 @@ def tune() -> None:
     if not sys.platform.startswith("linux"):
         return
     try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        library.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
     except (OSError, AttributeError):
         pass
 
