@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.disks import FaultyDisk
+from tests.support.disks import FaultyDisk, PathDisk
 from tests.support.logs import Records, as_after_a_crash, few_are_many, note, read_all, start
 
 from penstock.cli.doctor import doctor
@@ -30,27 +30,17 @@ REFS = [PartitionRef("s" * 20, number) for number in range(5)]
 JOURNAL = 1 << 18
 
 
-class PickyDisk(Disk):
+class PickyDisk(PathDisk):
     """Writes and syncs that touch files with a certain text in their path fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.text = ""
         self.number = errno.ENOSPC
         self.writes: list[str] = []
-        self._paths: dict[int, str] = {}
-
-    def open(self, path: str, *, write: bool) -> int:
-        fd = super().open(path, write=write)
-        self._paths[fd] = path
-        return fd
-
-    def create(self, path: str) -> int:
-        fd = super().create(path)
-        self._paths[fd] = path
-        return fd
 
     def pwritev(self, fd: int, buffers: Sequence[Buffer], offset: int) -> int:
-        path = self._paths[fd]
+        path = self.paths[fd]
         if self.text and self.text in path:
             raise OSError(self.number, os.strerror(self.number))
         self.writes.append(path)

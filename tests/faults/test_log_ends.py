@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.disks import FaultyDisk
+from tests.support.disks import FaultyDisk, PathDisk
 from tests.support.logs import Records, as_after_a_crash, note, put, read_all, start
 
 from penstock.log.base import Batch, Durable, PartitionRef
@@ -22,21 +22,16 @@ REFS = [PartitionRef("s" * 20, number) for number in range(3)]
 LARGE = b"x" * (300 << 10)
 
 
-class CountingDisk(Disk):
+class CountingDisk(PathDisk):
     """Counts the bytes that are read of segments."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.read = 0
-        self._segments: set[int] = set()
-
-    def open(self, path: str, *, write: bool) -> int:
-        fd = super().open(path, write=write)
-        (self._segments.add if path.endswith(".seg") else self._segments.discard)(fd)
-        return fd
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         found = super().pread(fd, length, offset)
-        if fd in self._segments:
+        if self.paths[fd].endswith(".seg"):
             self.read += len(found)
         return found
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.disks import FaultyDisk
+from tests.support.disks import FaultyDisk, PathDisk
 from tests.support.logs import Records, as_after_a_crash, few_are_many, note, put, read_all, start
 
 from penstock.log.base import Batch, Durable, PartitionRef, ReadOnly
@@ -88,25 +88,15 @@ async def _until_there_is_a_journal(log: FileLog, records: Records, path: Path) 
     raise AssertionError("no journal is in use")
 
 
-class OneBadFile(Disk):
+class OneBadFile(PathDisk):
     """Syncs of one partition's segments fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bad = ""
-        self._paths: dict[int, str] = {}
-
-    def open(self, path: str, *, write: bool) -> int:
-        fd = super().open(path, write=write)
-        self._paths[fd] = path
-        return fd
-
-    def create(self, path: str) -> int:
-        fd = super().create(path)
-        self._paths[fd] = path
-        return fd
 
     def fdatasync(self, fd: int) -> None:
-        if self.bad and self.bad in self._paths[fd]:
+        if self.bad and self.bad in self.paths[fd]:
             raise OSError(errno.EIO, "the disk says no")
 
 

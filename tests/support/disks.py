@@ -16,6 +16,23 @@ from typing import NoReturn
 from penstock.log.files.disk import Buffer, Disk
 
 
+class PathDisk(Disk):
+    """Knows which file each descriptor is of."""
+
+    def __init__(self) -> None:
+        self.paths: dict[int, str] = {}
+
+    def open(self, path: str, *, write: bool) -> int:
+        fd = super().open(path, write=write)
+        self.paths[fd] = path
+        return fd
+
+    def create(self, path: str) -> int:
+        fd = super().create(path)
+        self.paths[fd] = path
+        return fd
+
+
 class FaultyDisk(Disk):
     """Counts calls by name; `fail` makes some raise. `short` limits the bytes one write takes."""
 
