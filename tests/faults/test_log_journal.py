@@ -306,7 +306,7 @@ async def test_a_copy_of_a_log_in_use_is_a_prefix(tmp_path: Path, written: bool)
     if written:
         await _until_written(tmp_path / "log", records)
     copy = tmp_path / "copy"
-    shutil.copytree(tmp_path / "log", copy, ignore=shutil.ignore_patterns("journal-*"))
+    shutil.copytree(tmp_path / "log", copy, ignore=shutil.ignore_patterns("journal-*", "*.tmp"))
     early: Records = {ref: dict(held) for ref, held in records.items()}
     for number in range(400):
         await _group(log, records, REFS, b"%d" % number * 20)

@@ -26,7 +26,7 @@ _ROOM_SECONDS = 0.1
 AHEAD_BYTES, AHEAD_REQUESTS = 3 << 20, 8
 """With so many bytes of bodies and so many requests being answered, connections that have had their turn wait for the next one: bodies of
 hundreds at once are out of the processor's caches before they are looked at, and take memory."""
-_TURNS, _TURNS_SECONDS = 64, 0.005
+_TURNS, _TURNS_SECONDS = 8, 0.005
 """So many of those that wait are let in at a time, when no reply does it."""
 
 

@@ -125,7 +125,7 @@ async def test_all_get_their_turn_and_few_are_answered_at_a_time() -> None:
         if not app.open:
             await asyncio.sleep(0.006)  # those that wait are let in by time, too
     assert app.answered > 1000
-    assert 3 <= most <= 12
+    assert 3 <= most <= 24, "of 50; those that are let in by time come on top"
     counts = [client.answers for client in clients]
     assert min(counts) >= 12, "in order"
     assert shared.answering == len(app.open)
