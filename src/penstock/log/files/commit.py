@@ -326,10 +326,9 @@ class Committer:
         if self._noting is not None and not self._noting.done():
             return
         self._note_at, self._unnoted_bytes = now + ENDS_SECONDS, 0
-        ends = [
-            end for writer in self._unnoted if writer.problem is None and (end := writer.end()) is not None
-        ]
-        self._unnoted = {writer for writer in self._unnoted if writer.flushed.size < writer.size}
+        sound = [writer for writer in self._unnoted if writer.problem is None and not writer.deleted]
+        ends = [end for writer in sound if (end := writer.end()) is not None]
+        self._unnoted = {writer for writer in sound if writer.flushed.size < writer.size}
         if ends:
             self._noting = self._pool.submit(self._ends.update, ends)
 

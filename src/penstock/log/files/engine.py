@@ -1,7 +1,7 @@
 """`FileLog`: the embedded RecordLog, public verbs only. Owns which partitions there are and what is visible of them; the
 bytes, the files and the commit thread are other modules' (docs/log-format.md shows how they fit).
 
-An append: `append` (event loop: encode, queue) -> `Committer` (its thread: group) -> `Writer` (frame, write, sync) ->
+An append: `append` (event loop: encode, queue) -> `Committer` (its thread: group) -> `Writer` (frames) -> journal or segment, synced ->
 `_publish` (event loop: visible, cached) -> the caller goes on.
 """
 
