@@ -101,9 +101,7 @@ class Traffic:
         all_, now = self.of(whole), self._now
         records = size = 0
         for ref, count, length in parts:
-            counters = now.get(ref)
-            if counters is None:
-                counters = now[ref] = Counters()
+            counters = now.get(ref) or self._new(ref)
             counters.records_in += count
             counters.bytes_in += length
             records += count

@@ -212,7 +212,6 @@ class Committer:
                 continue
             if not isinstance(item, Group):
                 item()
-                self._tell_wrote()
                 continue
             call = self._join(item)
             self._guard(self._commit, item)
@@ -226,7 +225,6 @@ class Committer:
                 self._guard(self._sync_dirty)
             if call is not None:
                 call()
-                self._tell_wrote()
 
     def _join(self, group: Group) -> Callable[[], None] | None:
         """Take in the groups that have come meanwhile; the call they end at, if any."""
