@@ -1,7 +1,5 @@
 """`python -m penstock`: the same as the `penstock` command."""
 
-import sys
+from penstock.cli import command
 
-from penstock.cli import main
-
-sys.exit(main())
+command()

@@ -1,11 +1,14 @@
-"""How the C library's allocator, the interpreter's threads and its garbage collector are told to behave in a process of Penstock's. Owns
-that, and knows nothing of what the process does."""
+"""How the C library's allocator, the interpreter's threads and its garbage collector are told to behave in a process of Penstock's, and how
+it ends. Owns that, and knows nothing of what the process does."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
+import os
 import sys
+from typing import NoReturn
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 16 << 20
@@ -16,6 +19,9 @@ MAPPED_BYTES = 4 << 20
 TURN_SECONDS = 0.000_5
 """How long a thread that computes keeps the interpreter from one that waits for it. A commit thread that waits Python's usual 5 ms after
 each system call makes every put of its group late."""
+
+AT_ODDS = "obstore"
+"""Its threads outlive the interpreter, and one that comes back into it then ends the process with SIGABRT or SIGSEGV."""
 
 COLLECT = (20_000, 20, 20)
 """Thresholds of the garbage collector. Puts of many partitions under way are thousands of objects and no cycle: at the usual pace it looks at
@@ -45,3 +51,18 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with that exit code; call it when everything is closed. Without taking the interpreter down where a library that was
+    used does not survive that: what had been done would look like a crash.
+    """
+    if AT_ODDS not in sys.modules:
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        status = status or 1
+    os._exit(status)

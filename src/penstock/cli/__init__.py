@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,3 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def command() -> NoReturn:
+    """The `penstock` program: one command, then the process ends."""
+    from penstock.runtime import leave
+
+    leave(main())
