@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 /// Raised when what Python may call changes: `penstock.codec` takes no module with another number.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 /// From this many bytes on, other threads run meanwhile. Less is done sooner than a thread is woken.
 const LARGE: usize = 1 << 16;
 
@@ -273,6 +273,25 @@ fn data_bytes(py: Python<'_>, payload: &[u8], start: usize, stop: usize) -> Opti
     detached(py, payload.len(), || payload::data_bytes(payload, start, stop))
 }
 
+/// How many records from `start` on, and how many bytes of data they hold; see penstock_native.pyi.
+#[pyfunction]
+fn fit(payload: &[u8], start: usize, max_records: usize, budget: u64, one: bool) -> Option<(usize, u64)> {
+    payload::fit(payload, start, max_records, budget, one)
+}
+
+/// Payloads as one, in order; None: Python has to join them.
+#[pyfunction]
+fn join_payloads<'py>(py: Python<'py>, payloads: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let payloads: Vec<Bound<'py, PyBytes>> =
+        payloads.iter().map(|one| Ok(one.cast_into()?)).collect::<PyResult<_>>()?;
+    let Some(joined) = payload::Joined::new(payloads.iter().map(|one| one.as_bytes())) else { return Ok(None) };
+    let whole = PyBytes::new_with(py, joined.size, |out| {
+        joined.write(out);
+        Ok(())
+    })?;
+    Ok(Some(whole))
+}
+
 fn ident(name: &[u8]) -> PyResult<&[u8; IDENT]> {
     name.try_into().map_err(|_| PyValueError::new_err("a partition is named by 24 bytes"))
 }
@@ -355,8 +374,8 @@ fn pack_batch<'py>(
 mod penstock_native {
     #[pymodule_export]
     use super::{
-        data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, frames_in, pack_batch,
-        pack_frame, render_json, render_protobuf, take_put_json, PyPuts, PyRouter,
+        data_bytes, decode_put_json, decode_put_protobuf, encode_outcome_json, encode_outcome_protobuf, fit, frames_in,
+        join_payloads, pack_batch, pack_frame, render_json, render_protobuf, take_put_json, PyPuts, PyRouter,
     };
     #[pymodule_export]
     const INTERFACE: u32 = super::INTERFACE;

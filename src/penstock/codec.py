@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-INTERFACE = 3
+INTERFACE = 4
 """What this program calls: a compiled codec built for another one is not taken. `native/src/lib.rs` has the same number."""
 VARIABLE = "PENSTOCK_CODEC"
 CHOICES = ("auto", "native", "python")
@@ -91,6 +91,14 @@ class Native(Protocol):
     ) -> tuple[bytes, int] | None: ...
     def data_bytes(self, payload: bytes, start: int, stop: int, /) -> int | None:
         """Bytes of data of records `start` to `stop` of a payload."""
+
+    def fit(
+        self, payload: bytes, start: int, max_records: int, budget: int, one: bool, /
+    ) -> tuple[int, int] | None:
+        """See `log.payload.fit`; the budget is not negative."""
+
+    def join_payloads(self, payloads: list[bytes], /) -> bytes | None:
+        """See `log.payload.join`."""
 
     def pack_frame(
         self, name: bytes, salt: int, durable: int, base: int, records: int, append_ms: int, payload: bytes, /

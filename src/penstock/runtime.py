@@ -23,7 +23,7 @@ each system call makes every put of its group late."""
 AT_ODDS = "obstore"
 """Its threads outlive the interpreter, and one that comes back into it then ends the process with SIGABRT or SIGSEGV."""
 
-COLLECT = (20_000, 20, 20)
+COLLECT = (100_000, 20, 20)
 """Thresholds of the garbage collector. Puts of many partitions under way are thousands of objects and no cycle: at the usual pace it looks at
 them again and again, a fifth of all time."""
 

@@ -344,13 +344,13 @@ def test_frames_behind_those_that_waited_are_not_looked_for_among_them() -> None
     """The event loop hears of a large group before it hears that what waited for it is written."""
     partition = Partition("/log", REFS[0])
     segment = Segment(partition.directory, 0, salt=1, size=64)
-    partition.publish(segment, [(64, Frame(REFS[0], 0, 2, 5, b"waits"))], deferred=True)
+    partition.publish(segment, [Frame(REFS[0], 0, 2, 5, b"waits", 64)], deferred=True)
     assert [frame.base for frame in partition.deferred_from(1, 100, 100)] == [0]
     assert partition.end(0) == 0 and partition.size(segment) == 64
-    partition.publish(segment, [(133, Frame(REFS[0], 2, 1, 5, b"large"))])
+    partition.publish(segment, [Frame(REFS[0], 2, 1, 5, b"large", 133)])
     assert not partition.deferred_from(2, 100, 100) and not partition.deferred_from(1, 100, 100)
     assert partition.end(0) == 3 and partition.size(segment) == 133 + 64 + 5
-    partition.publish(segment, [(202, Frame(REFS[0], 3, 1, 5, b"waits again"))], deferred=True)
+    partition.publish(segment, [Frame(REFS[0], 3, 1, 5, b"waits again", 202)], deferred=True)
     partition.wrote(segment, 202)
     assert [frame.base for frame in partition.deferred_from(3, 100, 100)] == [3]
 

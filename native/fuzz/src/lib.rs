@@ -1,6 +1,6 @@
 //! What holds for every decoded request, however it came: shared by the fuzz targets.
 
-use penstock_codec::payload::Columns;
+use penstock_codec::payload::{fit, Columns, Joined};
 use penstock_codec::puts::Given;
 use penstock_codec::replies::{outcome_json, outcome_protobuf, Placed, Rendering};
 use penstock_codec::{Puts, Router};
@@ -70,4 +70,27 @@ pub fn render(payload: &[u8], range: (usize, usize)) {
             assert_eq!(entries.len(), range.1 - range.0);
         }
     }
+}
+
+/// Joins a payload, if it is one, with itself and with one that has no keys; what comes out is one, and holds the same records.
+pub fn join(payload: &[u8], start: usize) {
+    if let Some((taken, size)) = fit(payload, start, 3, 100, true) {
+        assert!(taken == 1 || (taken <= 3 && size <= 100));
+    }
+    let other = b"\x92\xc0\x91\xc4\x01x".as_slice();
+    let Some(joined) = Joined::new([payload, other, payload].into_iter()) else { return };
+    let mut out = vec![0xaa; joined.size];
+    joined.write(&mut out);
+    // The data is not looked at when it is joined: it may be none.
+    let Some((count, _)) = fit(payload, 0, usize::MAX, u64::MAX, false) else { return };
+    let records = |bytes: &[u8], from: usize, stop: usize| {
+        Columns::open(bytes, from, stop)
+            .expect("a payload can be read")
+            .map(|(key, data)| (key.map(<[u8]>::to_vec), data.to_vec()))
+            .collect::<Vec<_>>()
+    };
+    let own = records(payload, 0, count);
+    assert_eq!(records(&out, 0, count), own);
+    assert_eq!(records(&out, count, count + 1), [(None, b"x".to_vec())]);
+    assert_eq!(records(&out, count + 1, 2 * count + 1), own);
 }

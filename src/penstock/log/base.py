@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 
 class PartitionRef(NamedTuple):
     """Names a partition for good: a stream id is never used twice."""
@@ -35,21 +37,19 @@ class Packed(NamedTuple):
     size: int = -1
 
 
-class Frame:
-    """Consecutive records as stored: one append. Immutable but for `rendered`, where a reader may keep the wire form
-    of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory), and `data_bytes`, the bytes of its
-    data once somebody has counted them (before: -1)."""
+class Frame(msgspec.Struct, gc=False, eq=False):
+    """Consecutive records as stored: those of one append, or of several. Immutable but for `rendered`, where a reader may keep the wire
+    form of the whole frame (hand it to `RecordLog.keep_rendered`, which counts its memory), and `data_bytes`, the bytes of its
+    data once somebody has counted them (before: -1). `offset` is the engine's own."""
 
-    __slots__ = ("append_ms", "base", "count", "data_bytes", "payload", "ref", "rendered")
-
-    def __init__(self, ref: PartitionRef, base: int, count: int, append_ms: int, payload: bytes) -> None:
-        self.ref = ref
-        self.base = base
-        self.count = count
-        self.append_ms = append_ms
-        self.payload = payload
-        self.rendered: bytes | None = None
-        self.data_bytes = -1
+    ref: PartitionRef
+    base: int
+    count: int
+    append_ms: int
+    payload: bytes
+    offset: int = -1
+    rendered: bytes | None = None
+    data_bytes: int = -1
 
     def __repr__(self) -> str:
         return f"<Frame {self.ref.stream_id}/{self.ref.number} {self.base}+{self.count}, {len(self.payload)} bytes>"

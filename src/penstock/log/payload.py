@@ -6,11 +6,14 @@ Both directions run in C for the whole frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from penstock import codec
+
+SMALL_BYTES = 4 << 10
+"""Payloads up to this are joined with others for the same partition: a frame costs the same whatever is in it."""
+JOINED_BYTES, JOINED_RECORDS = 32 << 10, 200
+"""What is joined grows no further: who reads wants whole frames."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[str | None] | None, list[bytes]])
@@ -26,8 +29,11 @@ def decode(payload: bytes) -> tuple[list[str | None] | None, list[bytes]]:
     return _decoder.decode(payload)
 
 
-def join(payloads: Iterable[bytes]) -> bytes:
+def join(payloads: list[bytes]) -> bytes:
     """One payload with the records of several, in order."""
+    native = codec.native
+    if native is not None and (joined := native.join_payloads(payloads)) is not None:
+        return joined
     keys: list[str | None] = []
     data: list[bytes] = []
     keyed = False
@@ -40,6 +46,25 @@ def join(payloads: Iterable[bytes]) -> bytes:
             keys += some_keys
         data += some_data
     return _encoder.encode((keys if keyed else None, data))
+
+
+def fit(payload: bytes, start: int, max_records: int, budget: int, *, one: bool) -> tuple[int, int]:
+    """How many of at most `max_records` records from `start` on hold `budget` bytes of data at most, and how many bytes they hold; with
+    `one` the first of them does not have to."""
+    native = codec.native
+    if (
+        native is not None
+        and budget >= 0
+        and (found := native.fit(payload, start, max_records, budget, one)) is not None
+    ):
+        return found
+    taken = size = 0
+    for data in decode(payload)[1][start : start + max_records]:
+        if size + len(data) > budget and not (one and not taken):
+            break
+        taken += 1
+        size += len(data)
+    return taken, size
 
 
 def count_bytes(payload: bytes, start: int, stop: int) -> int:

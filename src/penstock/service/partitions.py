@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from penstock.clock import Clock
 from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Batch, Bounds, Durable, Frame, LogError, Packed, PartitionRef, RecordLog
-from penstock.log.payload import count_bytes
+from penstock.log.payload import count_bytes, fit
 from penstock.log.payload import decode as decode_payload
 from penstock.model.flow import RateWindow
 
@@ -231,15 +231,12 @@ def cut(frames: list[Frame], sequence: int, budget: int, max_records: int, *, st
             max_records -= count
             budget -= len(frame.payload)
             continue
-        stop, before = start, budget
-        for data in decode_payload(frame.payload)[1][start : start + max_records]:
-            if len(data) > budget and (strict or kept or stop > start):
-                break
-            budget -= len(data)
-            stop += 1
+        taken, size = fit(frame.payload, start, max_records, budget, one=not (strict or kept))
+        stop = start + taken
+        budget -= size
         if stop > start:
-            kept.append(Slice(frame, start, stop, before - budget))
-            max_records -= stop - start
+            kept.append(Slice(frame, start, stop, size))
+            max_records -= taken
         if stop < frame.count:
             break
     return kept

@@ -110,8 +110,8 @@ class Points:
 
     @property
     def waiting(self) -> int:
-        """How many rows a flush would write."""
-        return len(self._pending.keys() | self._changed)
+        """About how many rows a flush would write."""
+        return max(len(self._pending.keys() | self._changed), self._traffic.waiting)
 
     async def flush(self) -> int:
         """Write what has changed; how many rows that were."""

@@ -112,6 +112,11 @@ class Traffic:
         all_.puts_us += microseconds
         return records
 
+    @property
+    def waiting(self) -> int:
+        """How many counters `take` would return."""
+        return len(self._now) + len(self._ended)
+
     def take(self) -> list[Counted]:
         """What has been counted since the last time, oldest minute first."""
         self._end_minute(self._clock.now_ms() // MINUTE_MS)

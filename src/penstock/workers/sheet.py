@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from penstock.limits import PartitionRate
 from penstock.log.base import Packed, PartitionRef
-from penstock.log.payload import join
+from penstock.log.payload import JOINED_BYTES, JOINED_RECORDS, SMALL_BYTES, join
 from penstock.workers.messages import PutBatch, PutCall
-
-SMALL_BYTES = 4 << 10
-JOINED_BYTES, JOINED_RECORDS = 32 << 10, 200
-"""What is joined grows no further: who reads wants whole frames."""
 
 
 class _Batch:

@@ -273,6 +273,7 @@ async def test_the_job_writes_few_rows_at_once_and_many_less_often(
     made: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("penstock.jobs.rollup.FEW_ROWS", 2)
+    monkeypatch.setattr("penstock.jobs.rollup.ROWS_A_SECOND", 1)
     await made.stream("a")
     await made.stream("b")
     rollup = Rollup(made.context)
@@ -285,9 +286,21 @@ async def test_the_job_writes_few_rows_at_once_and_many_less_often(
     made.clock.advance(1)
     await rollup.run_once()
     assert made.points.waiting == 4
-    made.clock.advance(4)
+    made.clock.advance(2)
+    await rollup.run_once()
+    assert made.points.waiting == 4, "four rows, one a second"
+    made.clock.advance(1)
     await rollup.run_once()
     assert made.points.waiting == 0
+    monkeypatch.setattr("penstock.jobs.rollup.BUSY_SECONDS", 2.0)
+    made.put("id-a")
+    made.put("id-b")
+    made.clock.advance(1)
+    await rollup.run_once()
+    assert made.points.waiting == 4
+    made.clock.advance(1)
+    await rollup.run_once()
+    assert made.points.waiting == 0, "however many they are, they do not wait longer"
     made.put("id-a")
     await rollup.finish()
     assert made.points.waiting == 0

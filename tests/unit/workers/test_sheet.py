@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from penstock.limits import UNLIMITED, PartitionRate
 from penstock.log.base import Packed, PartitionRef
-from penstock.log.payload import decode, encode, join
+from penstock.log.payload import JOINED_BYTES, JOINED_RECORDS, SMALL_BYTES, decode, encode, join
 from penstock.workers.messages import PutCall
-from penstock.workers.sheet import JOINED_BYTES, JOINED_RECORDS, SMALL_BYTES, Sheet
+from penstock.workers.sheet import Sheet
 
 FREE = PartitionRate(write_bytes=UNLIMITED, write_records=UNLIMITED, read_bytes=UNLIMITED)
 SLOW = PartitionRate(write_bytes=1000, write_records=10, read_bytes=1000)
@@ -30,7 +30,7 @@ def columns(draw: st.DrawFn) -> tuple[list[str | None] | None, list[bytes]]:
 def test_joined_payloads_hold_the_records_in_order(
     parts: list[tuple[list[str | None] | None, list[bytes]]],
 ) -> None:
-    found_keys, found_data = decode(join(encode(*part) for part in parts))
+    found_keys, found_data = decode(join([encode(*part) for part in parts]))
     assert found_data == [one for _, records in parts for one in records]
     expected = [key for some, records in parts for key in (some or [None] * len(records))]
     assert (found_keys or [None] * len(found_data)) == expected

@@ -34,22 +34,19 @@ class Backlog:
         """Of memory, about."""
         self.ticket = 0
         """Grows with every writer that joins: who had something waiting when it was N is through when `oldest` is N or more."""
-        self._tickets: dict[Writer, int] = {}
+        self.tickets: dict[Writer, int] = {}
+        """Who waits for its turn, not for room on the disk. For reading only."""
         self._stuck: dict[Writer, int] = {}
         self._wrote: list[Wrote] = []
 
     def __len__(self) -> int:
-        return len(self._tickets) + len(self._stuck)
-
-    def __contains__(self, writer: Writer) -> bool:
-        """Whether it waits for its turn, not for room on the disk."""
-        return writer in self._tickets
+        return len(self.tickets) + len(self._stuck)
 
     def grew(self, writer: Writer, size: int) -> None:
         """So many bytes more of this writer's wait."""
         self.bytes += size
-        if writer not in self._tickets and writer not in self._stuck:
-            self._tickets[writer] = self.ticket
+        if writer not in self.tickets and writer not in self._stuck:
+            self.tickets[writer] = self.ticket
             self.ticket += 1
 
     def wrote(self, writer: Writer, size: int, what: Wrote) -> None:
@@ -60,7 +57,7 @@ class Backlog:
     def left(self, writer: Writer, size: int) -> None:
         """They wait no longer: written, or never to be."""
         self.bytes -= size
-        self._tickets.pop(writer, None)
+        self.tickets.pop(writer, None)
         self._stuck.pop(writer, None)
 
     def shrank(self, size: int) -> None:
@@ -69,23 +66,23 @@ class Backlog:
 
     def stuck(self, writer: Writer) -> None:
         """It cannot be written now; those behind it go first."""
-        if (ticket := self._tickets.pop(writer, None)) is not None:
+        if (ticket := self.tickets.pop(writer, None)) is not None:
             self._stuck[writer] = ticket
 
     def unstick(self) -> None:
         """All of them are to be tried again."""
-        self._tickets = {**self._stuck, **self._tickets}
+        self.tickets = {**self._stuck, **self.tickets}
         self._stuck = {}
 
     @property
     def oldest(self) -> int:
         """Ticket of who waits longest; `ticket` when nobody does."""
-        first = next(iter(self._tickets.values()), self.ticket)
+        first = next(iter(self.tickets.values()), self.ticket)
         return min(first, *self._stuck.values()) if self._stuck else first
 
     def first(self, count: int) -> list[Writer]:
         """Those that wait longest and can be tried."""
-        return list(islice(self._tickets, count))
+        return list(islice(self.tickets, count))
 
     def take(self) -> list[Wrote]:
         """What has been written since the last time."""

@@ -123,7 +123,7 @@ class FileLog:
         self._writers: dict[PartitionRef, Writer] = {}
         self._indexed: OrderedDict[Segment, None] = OrderedDict()
         self._closed = False
-        self._told: Callable[[PartitionRef, Bounds | None], None] = lambda ref, bounds: None
+        self._told: Callable[[PartitionRef, Bounds | None], None] | None = None
         self.damage: tuple[str, ...] = (
             *opened.problems,
             *(problem for f in opened.found for problem in f.problems),
@@ -157,9 +157,9 @@ class FileLog:
                 return await self._append_some(batches)
             if isinstance(batch, Packed):
                 _, records, encoded, _ = batch
-                entries.append(Entry(writer, encoded, records))
+                entries.append(Entry(writer, encoded, records, writer.epoch))
             else:
-                entries.append(Entry(writer, _encode(batch), len(batch.data)))
+                entries.append(Entry(writer, _encode(batch), len(batch.data), writer.epoch))
         if not entries:
             return []
         await self._committer.submit(entries)
@@ -170,7 +170,7 @@ class FileLog:
         writer = self._writers.get(ref)
         if writer is None or self._closed:
             return False
-        self._committer.submit_one(Entry(writer, encoded, records), done)
+        self._committer.submit_one(Entry(writer, encoded, records, writer.epoch), done)
         return True
 
     async def _append_some(self, batches: Sequence[Batch | Packed]) -> list[Durable | LogError]:
@@ -186,11 +186,11 @@ class FileLog:
             sealed = partition.publish(segment, frames, deferred=deferred)
             if sealed is not None:
                 self._seal(partition, sealed)
-            if len(frames) == 1:
-                self._cache.add(frames[0][1])
-            elif frames:
-                self._cache.add_written(partition.ref, [frame for _, frame in frames])
-        self._told(partition.ref, partition.bounds())
+            # What waits for its segment is in memory as it is: who reads it first puts it into the cache.
+            if frames and not deferred:
+                self._cache.add_written(partition.ref, frames)
+        if self._told is not None:
+            self._told(partition.ref, partition.bounds())
 
     def _note_written(self, wrote: list[Wrote]) -> None:
         for partition, segment, size in wrote:
@@ -244,7 +244,7 @@ class FileLog:
         self, partition: Partition, sequence: int, max_bytes: int, max_records: int, keep: bool
     ) -> list[Frame]:
         if waiting := partition.deferred_from(sequence, max_bytes, max_records):
-            return waiting
+            return [self._cache.add(frame) for frame in waiting] if keep else waiting
         position = partition.position(sequence)
         segment = partition.segments[position]
         source = self._source(partition, position)
@@ -309,7 +309,7 @@ class FileLog:
                 found = await self._io(partition, segment, source.base, call) if start < size else None
                 if found is not None:
                     return max(found, partition.earliest)
-        for _, frame in partition.deferred:
+        for frame in partition.deferred:
             if frame.append_ms >= timestamp_ms:
                 return max(frame.base, partition.earliest)
         return partition.next
@@ -378,7 +378,8 @@ class FileLog:
             del self._writers[ref], self._partitions[ref]
             writer.deleted = writer.partition.deleted = True
             self._cache.drop(ref)
-            self._told(ref, None)
+            if self._told is not None:
+                self._told(ref, None)
 
         def move_away() -> str | None:
             moved = None
@@ -429,7 +430,8 @@ class FileLog:
                 dropped.append(segment)
                 count += partition.segments[0].base - segment.base
             if dropped:
-                self._told(ref, partition.bounds())
+                if self._told is not None:
+                    self._told(ref, partition.bounds())
                 await self._run(partial(directory.remove_segments, self._disk, self._files, dropped))
             return count
 

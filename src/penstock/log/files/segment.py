@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from operator import attrgetter
 
 from penstock.log.base import Bounds, Frame, PartitionRef
 from penstock.log.files.format import FRAME_BYTES, HEADER_BYTES, ident
@@ -13,6 +14,7 @@ from penstock.log.files.index import SparseIndex
 
 SUFFIX = ".seg"
 INDEX_SUFFIX = ".idx"
+_BASE, _OFFSET = attrgetter("base"), attrgetter("offset")
 
 
 def partition_directory(root: str, ref: PartitionRef) -> str:
@@ -72,8 +74,8 @@ class Partition:
         self.directory = partition_directory(root, ref)
         self.ident = ident(ref.stream_id, ref.number)
         self.segments: list[Segment] = []
-        self.deferred: list[tuple[int, Frame]] = []
-        """The newest frames of the last segment and their offsets, as far as they are in a journal and not in that file yet."""
+        self.deferred: list[Frame] = []
+        """The newest frames of the last segment, as far as they are in a journal and not in that file yet."""
         self.next = 0
         self.last_ms = 0
         self.deleted = False
@@ -88,31 +90,31 @@ class Partition:
 
     def position(self, sequence: int) -> int:
         """Which segment holds `sequence`."""
-        return max(0, bisect_right(self.segments, sequence, key=_base) - 1)
+        return max(0, bisect_right(self.segments, sequence, key=_BASE) - 1)
 
     def end(self, position: int) -> int:
         """Sequence number after the last one in the file of a segment."""
         following = position + 1
         if following < len(self.segments):
             return self.segments[following].base
-        return self.deferred[0][1].base if self.deferred else self.next
+        return self.deferred[0].base if self.deferred else self.next
 
     def size(self, segment: Segment) -> int:
         """Bytes of frames in the file of a segment whose `size` is known."""
         assert segment.size is not None
-        return self.deferred[0][0] if self.deferred and segment is self.segments[-1] else segment.size
+        return self.deferred[0].offset if self.deferred and segment is self.segments[-1] else segment.size
 
     def defers(self, sequence: int) -> bool:
         """Whether the frame that holds `sequence` is not in the file yet."""
-        return bool(self.deferred) and sequence >= self.deferred[0][1].base
+        return bool(self.deferred) and sequence >= self.deferred[0].base
 
     def deferred_from(self, sequence: int, max_bytes: int, max_records: int) -> list[Frame]:
         """As `RecordLog.read`, of frames that are not in the file yet; none when the first one is."""
         frames: list[Frame] = []
         if self.defers(sequence):
             left, enough = max_bytes, sequence + max_records
-            for i in range(bisect_right(self.deferred, sequence, key=_first) - 1, len(self.deferred)):
-                frame = self.deferred[i][1]
+            for i in range(bisect_right(self.deferred, sequence, key=_BASE) - 1, len(self.deferred)):
+                frame = self.deferred[i]
                 if frames and (left <= 0 or frame.base >= enough):
                     break
                 frames.append(frame)
@@ -122,12 +124,12 @@ class Partition:
     def wrote(self, segment: Segment, size: int) -> None:
         """The file of a segment holds what is before this offset."""
         if self.deferred and segment is self.segments[-1]:
-            del self.deferred[: bisect_left(self.deferred, size, key=_offset)]
+            del self.deferred[: bisect_left(self.deferred, size, key=_OFFSET)]
 
     def publish(
-        self, segment: Segment, run: list[tuple[int, Frame]], *, deferred: bool = False
+        self, segment: Segment, run: list[Frame], *, deferred: bool = False
     ) -> Segment | None:
-        """Make frames visible that are durable at these offsets of `segment`, which may be a new one; the segment it
+        """Make frames visible that are durable at their offsets of `segment`, which may be a new one; the segment it
         seals is returned. `deferred`: in a journal only."""
         sealed = None
         if not self.segments or self.segments[-1] is not segment:
@@ -140,30 +142,20 @@ class Partition:
             self.deferred = []  # what waited was written before these were
         if (index := segment.index) is None:
             index = segment.index = SparseIndex()
-        size = segment.size or HEADER_BYTES
-        for offset, frame in run:
-            if offset >= index.due:
-                index.add(offset, 0, frame.base, frame.count, frame.append_ms)
-        if run:
-            offset, frame = run[-1]
-            size = offset + FRAME_BYTES + len(frame.payload)
-            self.next, self.last_ms = frame.base + frame.count, frame.append_ms
-            index.ends(size, self.next, self.last_ms)
-        segment.size = size
+        if not run:
+            segment.size = segment.size or HEADER_BYTES
+            return sealed
+        due = index.due
+        for frame in run:
+            if frame.offset >= due:
+                index.add(frame.offset, 0, frame.base, frame.count, frame.append_ms)
+                due = index.due
+        frame = run[-1]
+        segment.size = index.size = frame.offset + FRAME_BYTES + len(frame.payload)
+        self.next = index.next = frame.base + frame.count
+        self.last_ms = index.last_ms = frame.append_ms
         return sealed
 
     def __repr__(self) -> str:
         earliest, following = self.bounds()
         return f"<Partition {self.ref.stream_id}/{self.ref.number} {earliest}..{following}, {len(self.segments)} segments>"
-
-
-def _base(segment: Segment) -> int:
-    return segment.base
-
-
-def _first(deferred: tuple[int, Frame]) -> int:
-    return deferred[1].base
-
-
-def _offset(deferred: tuple[int, Frame]) -> int:
-    return deferred[0]

@@ -16,6 +16,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgspec
+
 from penstock.log.base import DiskFull, Durable, Frame, LogError, ReadOnly, UnknownPartition
 from penstock.log.files.backlog import FRAME_OVERHEAD, Backlog, Wrote
 from penstock.log.files.disk import Buffer, Disk, sync, write_all
@@ -29,29 +31,27 @@ from penstock.log.files.format import (
     pack_frame,
     pack_segment,
 )
+from penstock.log.files.joining import Joined, joined
 from penstock.log.files.pool import FilePool, Handle
 from penstock.log.files.segment import Partition, Segment
 
 
-class Entry:
-    """One batch on its way: what to store, then what became of it."""
+class Entry(msgspec.Struct, gc=False, eq=False):
+    """One batch on its way: what to store, then what became of it. `epoch` is the writer's when it was queued."""
 
-    __slots__ = ("count", "epoch", "payload", "result", "writer")
-
-    def __init__(self, writer: Writer, payload: bytes, count: int) -> None:
-        self.writer = writer
-        self.payload = payload
-        self.count = count
-        self.epoch = writer.epoch
-        self.result: Durable | LogError | None = None
+    writer: Writer
+    payload: bytes
+    count: int
+    epoch: int
+    result: Durable | LogError | None = None
 
 
 class Run(NamedTuple):
-    """Frames for one segment in one go, with their offsets. `journal`: the same as a journal holds it; None where there was
+    """Frames for one segment in one go, and the entries they are of. `journal`: the same as a journal holds it; None where there was
     nothing to write. `deferred`: they are not in the segment yet."""
 
     segment: Segment
-    frames: list[tuple[int, Frame]]
+    frames: list[Frame]
     entries: list[Entry]
     journal: JournalRun | None = None
     deferred: bool = False
@@ -158,14 +158,15 @@ class Writer:
             if entry.result is None:
                 waiting.append(entry)
         try:
-            if waiting and self._deferred and not (deferred and self in self._backlog):
+            if waiting and self._deferred and not (deferred and self in self._backlog.tickets):
                 self.write_back()
-            while waiting:
-                if self.segment is None or self._is_full(waiting[0]):
+            frames = joined(waiting) if waiting else []
+            while frames:
+                if self.segment is None or self._is_full(frames[0][0]):
                     self.roll(now_ms)
-                run = self._write_run(self._stage(waiting, now_ms), deferred)
+                run = self._write_run(self._stage(frames, waiting, now_ms), deferred)
                 runs.append(run)
-                del waiting[: len(run.entries)]
+                del frames[: len(run.frames)], waiting[: len(run.entries)]
         except OSError as error:
             failure = self._failed(error)
             for entry in waiting:
@@ -180,31 +181,28 @@ class Writer:
             or self.deleted
             or self.problem is not None
             or self._begin
-            or (self._deferred and self not in self._backlog)
+            or (self._deferred and self not in self._backlog.tickets)
         ):
             return None
-        end = offset
         for entry in entries:
             if entry.epoch != epoch:
                 return None
-            end += FRAME_BYTES + len(entry.payload)
+        partition, base, salt, synced = self.partition, self.next, segment.salt, self.synced
+        assert salt is not None
+        ident, ref, last_ms = partition.ident, partition.ref, self.last_ms
+        last_ms = max(last_ms, now_ms)
+        frames: list[Frame] = []
+        buffers: list[Buffer] = []
+        end, pack = offset, pack_frame
+        for payload, count, _ in joined(entries):
+            frame = Frame(ref, base, count, last_ms, payload, end)
+            frames.append(frame)
+            buffers += (pack(ident, salt, synced, frame), payload)
+            end += FRAME_BYTES + len(payload)
+            base += count
         if end > self._segment_bytes:
             return None
-        partition, base, salt, synced = self.partition, self.next, segment.salt, self.synced
-        ident, ref, last_ms = partition.ident, partition.ref, max(self.last_ms, now_ms)
-        assert salt is not None
-        frames: list[tuple[int, Frame]] = []
-        buffers: list[Buffer] = []
-        at = offset
-        for entry in entries:
-            payload, count = entry.payload, entry.count
-            frame = Frame(ref, base, count, last_ms, payload)
-            frames.append((at, frame))
-            buffers.append(pack_frame(ident, salt, synced, frame))
-            buffers.append(payload)
-            at += FRAME_BYTES + len(payload)
-            base += count
-        memory = end - offset + FRAME_OVERHEAD * len(entries)
+        memory = end - offset + FRAME_OVERHEAD * len(frames)
         self._deferred += buffers
         self._memory += memory
         self._backlog.grew(self, memory)
@@ -271,7 +269,8 @@ class Writer:
         """The journal did not take the last of these runs: it is taken back. `unknown`: it may be there or not, as after a sync that
         failed. Else its batches fail alone, and those of earlier runs, which are sealed, are stored."""
         run = runs.pop()
-        journal, (offset, frame) = run.journal, run.frames[0]
+        journal, frame = run.journal, run.frames[0]
+        offset = frame.offset
         assert journal is not None
         del self._deferred[-2 * len(run.frames) :]
         taken_back = self.size - offset + FRAME_OVERHEAD * len(run.frames)
@@ -345,8 +344,11 @@ class Writer:
             return False
         new = tuple.__new__
         for _, frames, entries, _, _ in runs:
-            for entry, (_, frame) in zip(entries, frames):  # noqa: B905  # one a frame, and this is a hot loop
-                entry.result = new(Durable, (frame.base, frame.append_ms))
+            first = frames[0]
+            base, append_ms = first.base, first.append_ms
+            for entry in entries:
+                entry.result = new(Durable, (base, append_ms))
+                base += entry.count
         return True
 
     def roll(self, now_ms: int) -> Segment:
@@ -421,33 +423,33 @@ class Writer:
             return DiskFull("an append before this one found the disk full")
         return None
 
-    def _is_full(self, entry: Entry) -> bool:
-        return self.size > HEADER_BYTES and self.size + FRAME_BYTES + len(entry.payload) > self._segment_bytes
+    def _is_full(self, payload: bytes) -> bool:
+        return self.size > HEADER_BYTES and self.size + FRAME_BYTES + len(payload) > self._segment_bytes
 
-    def _stage(self, waiting: list[Entry], now_ms: int) -> Run:
-        """As many frames as the open segment takes, at least one."""
+    def _stage(self, parts: list[Joined], waiting: list[Entry], now_ms: int) -> Run:
+        """As many frames as the open segment takes, at least one, and the entries in them."""
         assert self.segment is not None
         ref = self.partition.ref
         size, sequence, limit = self.size, self.next, self._segment_bytes
         append_ms = max(self.last_ms, now_ms)
-        frames: list[tuple[int, Frame]] = []
-        taken = []
-        for entry in waiting:
-            length = FRAME_BYTES + len(entry.payload)
+        frames: list[Frame] = []
+        taken = 0
+        for payload, count, entries in parts:
+            length = FRAME_BYTES + len(payload)
             if size + length > limit and size > HEADER_BYTES:
                 break
-            frames.append((size, Frame(ref, sequence, entry.count, append_ms, entry.payload)))
-            taken.append(entry)
+            frames.append(Frame(ref, sequence, count, append_ms, payload, size))
+            taken += entries
             size += length
-            sequence += entry.count
-        return Run(self.segment, frames, taken)
+            sequence += count
+        return Run(self.segment, frames, waiting[:taken])
 
     def _write_run(self, run: Run, deferred: bool) -> Run:
         salt = run.segment.salt
         assert salt is not None
         ident, synced = self.partition.ident, self.synced
         buffers: list[Buffer] = []
-        for _, frame in run.frames:
+        for frame in run.frames:
             buffers.append(pack_frame(ident, salt, synced, frame))
             buffers.append(frame.payload)
         offset, written = self.size, sum(map(len, buffers))
@@ -460,7 +462,7 @@ class Writer:
             self.hold()
             assert self._handle is not None
             write_all(self._disk, self._handle.fd, buffers, offset)
-        last = run.frames[-1][1]
+        last = run.frames[-1]
         if self._begin:  # a header that was never synced goes into the journal with the first frames
             journal = JournalRun(ident, run.segment.base, salt, 0, offset + written, [self._begin, *buffers])
             self._begin = b""
