@@ -330,7 +330,10 @@ fn frames_in(
 ) -> PyResult<Vec<FrameHead>> {
     let name = ident(name)?;
     let heads = detached(py, view.len(), || frames::frames_in(view, position, offset, name, salt));
-    Ok(heads.iter().map(|head| (head.offset, head.length, head.records, head.durable, head.base, head.append_ms)).collect())
+    Ok(heads
+        .iter()
+        .map(|head| (head.offset, head.length, head.records, head.durable, head.base, head.append_ms))
+        .collect())
 }
 
 /// A batch of a journal from its runs (partition, first sequence number and salt of the segment, offset, bytes, pieces); None: Python

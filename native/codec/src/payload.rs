@@ -70,7 +70,9 @@ pub fn data_bytes(payload: &[u8], start: usize, stop: usize) -> Option<u64> {
 }
 
 /// The keys (None: no record has one), as they are written, how many records, and their data, as it is written and not looked at.
-fn sections(payload: &[u8]) -> Option<(Option<&[u8]>, usize, &[u8])> {
+type Sections<'a> = (Option<&'a [u8]>, usize, &'a [u8]);
+
+fn sections(payload: &[u8]) -> Option<Sections<'_>> {
     let mut reader = Reader(payload);
     if reader.byte()? != 0x92 {
         return None;
@@ -92,7 +94,7 @@ fn sections(payload: &[u8]) -> Option<(Option<&[u8]>, usize, &[u8])> {
 
 /// Payloads as one, in order.
 pub struct Joined<'a> {
-    parts: Vec<(Option<&'a [u8]>, usize, &'a [u8])>,
+    parts: Vec<Sections<'a>>,
     keyed: bool,
     count: usize,
     /// Bytes of the payload.
@@ -172,10 +174,7 @@ mod tests {
     #[test]
     fn payloads_become_one() {
         assert_eq!(joined(&[BARE, BARE]).unwrap(), b"\x92\xc0\x94\xc4\x00\xc4\x01c\xc4\x00\xc4\x01c");
-        assert_eq!(
-            joined(&[KEYED, BARE]).unwrap(),
-            b"\x92\x93\xa1k\xc0\xc0\x93\xc4\x02ab\xc4\x00\xc4\x01c"
-        );
+        assert_eq!(joined(&[KEYED, BARE]).unwrap(), b"\x92\x93\xa1k\xc0\xc0\x93\xc4\x02ab\xc4\x00\xc4\x01c");
         assert_eq!(joined(&[KEYED; 9]).unwrap()[1], 0x99);
         assert_eq!(joined(&[KEYED; 16]).unwrap()[1], 0xdc);
         assert_eq!(joined(&[KEYED, b"\x92\x92\xa1k\xa1k\x91\xc4\x00"]), None, "more keys than data");
