@@ -21,7 +21,9 @@ class Puts:
     def pack(
         self, router: Router, turn: int, /
     ) -> tuple[
-        int, list[tuple[int, int, bytes, int, bytes | None]], list[tuple[int, str | None, str | None]]
+        int,
+        list[tuple[int, int, bytes, int, tuple[int, ...] | None]],
+        list[tuple[int, str | None, str | None]],
     ]: ...
 
 def decode_put_json(body: bytes, /) -> Puts | None: ...

@@ -7,7 +7,6 @@ use penstock_codec::frames::{self, Head, Run, IDENT};
 use penstock_codec::puts::{Given, Span};
 use penstock_codec::replies::{self, Failed, Rendering};
 use penstock_codec::{json, payload, protobuf, Puts, Router};
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -43,7 +42,7 @@ type Taken<'py> = (Bound<'py, PyAny>, u32, usize, Bound<'py, PyBytes>, u64);
 /// Index, partition id and explicit hash key of a record that cannot go anywhere.
 type Odd = (u32, Option<String>, Option<String>);
 /// Partition, records, payload, bytes of data, indices.
-type Packed<'py> = (u32, usize, Bound<'py, PyBytes>, u64, Option<Bound<'py, PyBytes>>);
+type Packed<'py> = (u32, usize, Bound<'py, PyBytes>, u64, Option<Bound<'py, PyTuple>>);
 
 #[pymethods]
 impl PyRouter {
@@ -115,10 +114,7 @@ impl PyPuts {
                 detached(py, size, || group.write_payload(&puts, out));
                 Ok(())
             })?;
-            let indices = group.indices.map(|indices| {
-                let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_ne_bytes()).collect();
-                PyBytes::new(py, &bytes)
-            });
+            let indices = group.indices.map(|indices| PyTuple::new(py, indices)).transpose()?;
             packed.push((group.number, group.count, payload, group.data_bytes, indices));
         }
         let text = |span: Span| std::str::from_utf8(puts.text(span)).ok().map(str::to_owned);
@@ -172,15 +168,8 @@ impl<'py> FromPyObject<'_, 'py> for Place {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let (partition, base, count, indices): (u64, u64, usize, Option<Bound<'py, PyAny>>) = object.extract()?;
-        let indices = indices.map(|indices| self::indices(&indices)).transpose()?;
+        let indices = indices.map(|indices| indices.try_iter()?.map(|index| index?.extract()).collect()).transpose()?;
         Ok(Self(replies::Placed { partition, base, count, indices }))
-    }
-}
-
-fn indices(given: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-    match PyBuffer::<u32>::get(given) {
-        Ok(buffer) => buffer.to_vec(given.py()),
-        Err(_) => given.try_iter()?.map(|index| index?.extract()).collect(),
     }
 }
 

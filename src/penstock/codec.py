@@ -41,13 +41,13 @@ class Puts(Protocol):
         self, router: Any, turn: int, /
     ) -> tuple[
         int,
-        list[tuple[int, int, bytes, int, bytes | None]],
+        list[tuple[int, int, bytes, int, tuple[int, ...] | None]],
         list[tuple[int, str | None, str | None]],
     ]:
         """Route the records; they are gone then. `turn` is where round robin was.
 
         Where round robin is now; for each partition in order of appearance its number, how many records, their payload, bytes of
-        their data and their indices (native 32-bit integers; None: all of them); index, partition id and explicit hash key of
+        their data and their indices (None: all of them); index, partition id and explicit hash key of
         each record that cannot go anywhere.
         """
 

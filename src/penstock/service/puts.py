@@ -190,4 +190,4 @@ class ColumnarPut:
             new(Packed, (refs[number], records, payload, size))
             for number, records, payload, size, _ in groups
         ]
-        return packed, [None if where is None else memoryview(where).cast("I") for *_, where in groups]
+        return packed, [where for *_, where in groups]

@@ -18,6 +18,7 @@ from penstock.log.base import (
     Frame,
     LogError,
     OutOfRange,
+    Packed,
     PartitionRef,
     UnknownPartition,
 )
@@ -131,13 +132,13 @@ class Records:
         placed: list[Placed] = []
         totals, traffic = self.totals, self._traffic
         throttled = 0
-        counted: list[tuple[PartitionRef, int, int]] = []
+        counted: list[Packed] = []
         new = tuple.__new__
         for batch, place, (admitted, result) in zip(batches, places, results, strict=True):
             ref, records, _, size = batch
             if admitted == records and size >= 0 and isinstance(result, Durable):
                 placed.append(new(Placed, (ref.number, result.base, records, place)))
-                counted.append((ref, records, size))
+                counted.append(batch)
                 continue
             indices = place
             where = range(total) if indices is None else indices
@@ -147,7 +148,8 @@ class Records:
                 indices = where = where[:admitted]
             if isinstance(result, Durable):
                 placed.append(Placed(ref.number, result.base, admitted, indices))
-                counted.append((ref, admitted, count_bytes(batch.payload, 0, admitted)))
+                size = count_bytes(batch.payload, 0, admitted)
+                counted.append(Packed(ref, admitted, b"", size))
             elif result is not None:
                 failed.update(dict.fromkeys(where, record_failure(result, state.stream, batch.ref.number)))
         stored = 0

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from penstock.clock import Clock, SystemClock
-from penstock.log.base import PartitionRef
+from penstock.log.base import Packed, PartitionRef
 from penstock.model.metrics import FIELDS, MINUTE_MS, STREAM, Point
 
 _RECENT_MINUTES = 3
@@ -94,13 +94,11 @@ class Traffic:
         counters = self._now[ref] = Counters()
         return counters
 
-    def put_each(
-        self, whole: PartitionRef, parts: Iterable[tuple[PartitionRef, int, int]], microseconds: int
-    ) -> int:
-        """The same of a put that went to several: records and bytes of each. How many records that are."""
+    def put_each(self, whole: PartitionRef, parts: Iterable[Packed], microseconds: int) -> int:
+        """The same of a put that went to several, whose payloads are not looked at. How many records that are."""
         all_, now = self.of(whole), self._now
         records = size = 0
-        for ref, count, length in parts:
+        for ref, count, _, length in parts:
             counters = now.get(ref) or self._new(ref)
             counters.records_in += count
             counters.bytes_in += length

@@ -14,6 +14,7 @@ from tests.support.disks import FaultyDisk
 from tests.support.logs import Records, as_after_a_crash, note, put, read_all, start
 
 from penstock.log.base import Batch, DiskFull, Durable, PartitionRef
+from penstock.log.files.index import STRIDE
 from penstock.log.files.joining import joined
 from penstock.log.files.writer import Entry
 from penstock.log.payload import JOINED_BYTES, JOINED_RECORDS, SMALL_BYTES, decode, encode
@@ -50,6 +51,14 @@ def test_all_records_in_order_within_the_bounds(given_: list[tuple[int, int]]) -
     for before, after in itertools.pairwise(found):
         if before[2] == after[2] == 1 and max(len(before[0]), len(after[0])) <= SMALL_BYTES:
             assert before[1] + after[1] > JOINED_RECORDS, "they could have shared a frame"
+
+
+def test_a_frame_grows_no_further_than_its_bound() -> None:
+    each = [bytes(3000)]
+    found = joined([entry(each) for _ in range(25)])
+    fit = (JOINED_BYTES + 10) // 3000
+    assert [part[1] for part in found] == [fit] * (25 // fit) + [25 % fit]
+    assert max(len(part[0]) for part in found) <= JOINED_BYTES + 10
 
 
 @pytest.mark.parametrize("journal_bytes", [0, 1 << 20], ids=["segments", "journal"])
@@ -110,4 +119,32 @@ async def test_a_segment_ends_between_frames(tmp_path: Path) -> None:
             note(records, A, result.base, one)
     assert len(log._partitions[A].segments) == 4
     assert await read_all(log, A) == (records[A], [])
+    await log.close()
+
+
+@pytest.mark.parametrize("journal_bytes", [0, 1 << 20], ids=["segments", "journal"])
+async def test_what_was_just_put_is_read_from_memory_and_shared(tmp_path: Path, journal_bytes: int) -> None:
+    disk = FaultyDisk()
+    log = await start(tmp_path / "log", disk, journal_bytes=journal_bytes)
+    await log.create([A])
+    records: Records = {}
+    await put(log, records, A, [b"first"])
+    await asyncio.sleep(0.2 if journal_bytes else 0)  # the journal is made meanwhile
+    await put(log, records, A, [b"second"])
+    reads = disk.calls.get("pread", 0)
+    frames = await log.read(A, 1, 1 << 20, 100)
+    assert disk.calls.get("pread", 0) == reads
+    log.keep_rendered(frames[0], b"wire form")
+    again = await log.read(A, 1, 1 << 20, 100)
+    assert again[0] is frames[0] and again[0].rendered == b"wire form"
+    await log.close()
+
+
+async def test_frames_of_one_group_get_few_entries_of_the_index(tmp_path: Path) -> None:
+    log = await start(tmp_path / "log", segment_bytes=8 << 20)
+    await log.create([A])
+    await asyncio.gather(*(log.append([Batch(A, [bytes(SMALL_BYTES + 1)], None)]) for _ in range(200)))
+    (segment,) = log._partitions[A].segments
+    assert segment.index is not None and segment.size is not None
+    assert segment.size // STRIDE // 2 < len(segment.index.offsets) <= segment.size // STRIDE + 1
     await log.close()

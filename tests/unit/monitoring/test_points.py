@@ -269,6 +269,23 @@ async def test_three_minutes_of_refusals_are_abnormal_three_without_normal(made:
     assert seen == [[]] * 5 + [["traffic_abnormal"]] * 7 + [["traffic_abnormal", "traffic_restored"]] * 2
 
 
+async def test_refusals_are_looked_at_every_minute_however_much_is_counted(
+    made: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.jobs.rollup.FEW_ROWS", 0)
+    monkeypatch.setattr("penstock.jobs.rollup.ROWS_A_SECOND", 0.0001)
+    monkeypatch.setattr("penstock.jobs.rollup.BUSY_SECONDS", 1e6)
+    await made.stream("a")
+    rollup = Rollup(made.context)
+    await rollup.run_once()
+    for _ in range(3):
+        made.throttle("id-a")
+        made.clock.advance(60)
+        await rollup.run_once()
+    assert made.points.waiting, "nothing has been written"
+    assert [kind for kind in await kinds(made) if kind != "traffic_limited"] == ["traffic_abnormal"]
+
+
 async def test_the_job_writes_few_rows_at_once_and_many_less_often(
     made: Monitored, monkeypatch: pytest.MonkeyPatch
 ) -> None:

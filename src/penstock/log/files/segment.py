@@ -126,9 +126,7 @@ class Partition:
         if self.deferred and segment is self.segments[-1]:
             del self.deferred[: bisect_left(self.deferred, size, key=_OFFSET)]
 
-    def publish(
-        self, segment: Segment, run: list[Frame], *, deferred: bool = False
-    ) -> Segment | None:
+    def publish(self, segment: Segment, run: list[Frame], *, deferred: bool = False) -> Segment | None:
         """Make frames visible that are durable at their offsets of `segment`, which may be a new one; the segment it
         seals is returned. `deferred`: in a journal only."""
         sealed = None
