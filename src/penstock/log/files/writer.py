@@ -189,8 +189,7 @@ class Writer:
                 return None
         partition, base, salt, synced = self.partition, self.next, segment.salt, self.synced
         assert salt is not None
-        ident, ref, last_ms = partition.ident, partition.ref, self.last_ms
-        last_ms = max(last_ms, now_ms)
+        ident, ref, last_ms = partition.ident, partition.ref, max(self.last_ms, now_ms)
         frames: list[Frame] = []
         buffers: list[Buffer] = []
         end, pack = offset, pack_frame
