@@ -26,6 +26,8 @@ POOL = 64
 COVERED = 500
 """Partitions that one put of `covering` reaches."""
 REST_SECONDS = 3.0
+SETTLING = 100
+"""Tenths of a second that a server may take to store what it has been sent."""
 
 
 class Grown(Penstock):
@@ -65,9 +67,10 @@ class Grown(Penstock):
         streams: Sequence[str],
     ) -> list[str]:
         """One round of a load, added to the point; what was not right. What was acknowledged has to be in the streams."""
+        before = self._settled(streams)
         # What was left unwritten would be written while this is measured.
         os.sync()
-        before, cpu = self.held(streams), machine.cpu_seconds(self.server.pid)
+        cpu = machine.cpu_seconds(self.server.pid)
         load = wrk.put(
             f"http://127.0.0.1:{self.port}/", requests, records=records, connections=connections, seconds=seconds,
             marks=MARKS, core=self.load_core,
@@ -82,6 +85,17 @@ class Grown(Penstock):
         if not load.records <= appended <= load.records + records * connections:
             wrong.append(f"{load.records} acknowledged, {appended} appended")
         return [f"{point.load}, {point.size:g} {point.growth}: {each}" for each in wrong]
+
+    def _settled(self, streams: Sequence[str]) -> int:
+        """Records in these streams once nothing comes any more: what clients that are gone had sent, half a million records perhaps, is
+        still being stored."""
+        before, now = -1, self.held(streams)
+        for _ in range(SETTLING):
+            if now == before:
+                break
+            time.sleep(0.1)
+            before, now = now, self.held(streams)
+        return now
 
     def held(self, streams: Sequence[str]) -> int:
         """Records in these streams."""
