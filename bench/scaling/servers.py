@@ -67,7 +67,7 @@ class Grown(Penstock):
         streams: Sequence[str],
     ) -> list[str]:
         """One round of a load, added to the point; what was not right. What was acknowledged has to be in the streams."""
-        before = self._settled(streams)
+        before = self._all_stored(streams)
         # What was left unwritten would be written while this is measured.
         os.sync()
         cpu = machine.cpu_seconds(self.server.pid)
@@ -86,7 +86,7 @@ class Grown(Penstock):
             wrong.append(f"{load.records} acknowledged, {appended} appended")
         return [f"{point.load}, {point.size:g} {point.growth}: {each}" for each in wrong]
 
-    def _settled(self, streams: Sequence[str]) -> int:
+    def _all_stored(self, streams: Sequence[str]) -> int:
         """Records in these streams once nothing comes any more: what clients that are gone had sent, half a million records perhaps, is
         still being stored."""
         before, now = -1, self.held(streams)
